@@ -1,0 +1,27 @@
+// The real-valued steps around the binary ones. NHWC, float32, batch 1.
+#pragma once
+
+#include "core/conv_shape.h"
+#include "core/isa.h"
+
+namespace bnn {
+
+// Row y of a float convolution with zero padding (SAME): row[x, o] = bias[o] + sum of window *
+// weights.
+//   input [in_h, in_w, in_c]; prepared: from prepare_conv2d; row [out_w, out_c]. FMA and summation
+//   order may differ between ISAs: compare within rtol 1e-5 of the sum of magnitudes.
+size_t conv2d_prepared_bytes(const ConvShape& shape);
+// weights: [out_c, kernel, kernel, in_c / groups] float32 -> a layout with output channels
+// innermost
+void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared);
+void conv2d_row(Isa isa, const ConvShape& shape, const float* input, const void* prepared,
+                const float* bias, int y, float* row);
+
+// out[c] = mean over height*width of input[:, :, c];  input [height, width, channels]
+void global_avgpool(const float* input, int height, int width, int channels, float* out);
+
+// out[o] = bias[o] + sum_c weights[o, c] * input[c];  weights [out_c, in_c]
+void linear(Isa isa, const float* input, const float* weights, const float* bias, int in_c,
+            int out_c, float* out);
+
+}  // namespace bnn
