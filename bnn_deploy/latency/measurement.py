@@ -1,0 +1,104 @@
+"""One measured row: raw samples kept, statistics derived."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bnn_deploy.errors import FileFormatError
+from bnn_deploy.steps import Shortcut, Step, StepKind
+
+NOISY_RELATIVE_CI = 0.05  # rows whose 95 % interval of the median is wider than this are marked noisy
+BOOTSTRAP_RESAMPLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Latency of one step on one device.
+
+    Args:
+        step: what was measured; the key of the row.
+        kernel: name of the kernel that ran.
+        iterations: calls per sample.
+        samples_ns: duration of each sample, whole nanoseconds; one call took sample / iterations.
+        sentinel_ns: the sentinel loop's duration in the same rounds; it reveals drift of the clock.
+        quality: "ok", or "noisy" when the row stayed unsteady after all retries.
+        utc: when, ISO 8601.
+    """
+
+    step: Step
+    kernel: str
+    iterations: int
+    samples_ns: tuple[int, ...]
+    sentinel_ns: tuple[int, ...]
+    quality: str
+    utc: str
+    source: str = "measured"
+
+    @property
+    def latency_ns(self) -> float:
+        """Median of one call, nanoseconds."""
+        return float(np.median(self.samples_ns)) / self.iterations
+
+    def percentile_ns(self, q: float) -> float:
+        """The q-th percentile of one call, nanoseconds."""
+        return float(np.percentile(self.samples_ns, q)) / self.iterations
+
+    @property
+    def mad_ns(self) -> float:
+        """Median absolute deviation of one call, nanoseconds."""
+        samples = np.asarray(self.samples_ns) / self.iterations
+        return float(np.median(np.abs(samples - np.median(samples))))
+
+    @property
+    def interval_ns(self) -> tuple[float, float]:
+        """Bootstrap 95 % interval of the median of one call, nanoseconds; the same for the same samples."""
+        low, high = bootstrap_median(np.asarray(self.samples_ns, np.float64))
+        return low / self.iterations, high / self.iterations
+
+    @property
+    def relative_interval(self) -> float:
+        """Width of the interval relative to the median."""
+        low, high = self.interval_ns
+        return (high - low) / self.latency_ns
+
+    def to_json(self) -> dict[str, object]:
+        """A table row, JSON-ready."""
+        row = asdict(self)
+        row["key"] = self.step.key
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, object]) -> Measurement:
+        """Inverse of to_json.
+
+        Raises:
+            FileFormatError: a malformed row; the message names the field.
+        """
+        try:
+            fields = {name: value for name, value in row.items() if name != "key"}
+            step = dict(fields.pop("step"))  # type: ignore[call-overload]
+            step |= {"kind": StepKind(step["kind"]), "shortcut": Shortcut(step["shortcut"])}
+            for name in ("samples_ns", "sentinel_ns"):
+                fields[name] = tuple(int(value) for value in fields[name])  # type: ignore[attr-defined]
+            found = cls(step=Step(**step), **fields)  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise FileFormatError(f"row {row.get('key')!r} is malformed: {exc}") from exc
+        if not found.samples_ns or found.iterations < 1 or min(found.samples_ns) <= 0:
+            raise FileFormatError(f"row {row.get('key')!r} holds no latency: samples must be positive")
+        return found
+
+
+def bootstrap_median(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """95 % bootstrap interval of the median; seeded by the samples themselves, so it is reproducible."""
+    rng = np.random.default_rng(zlib.crc32(samples.tobytes()))
+    drawn = rng.choice(samples, (BOOTSTRAP_RESAMPLES, samples.size))
+    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    if math.isnan(low):
+        raise ValueError("expected at least one sample")
+    return float(low), float(high)
