@@ -1,0 +1,70 @@
+"""The binary group convolution with SAME padding of +1, as the engine runs it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bnn_deploy.layers.binarize import WEIGHT_STE, Binarizable, Binarization, Ste, binarize_weight
+from bnn_deploy.steps import same_pad
+
+
+def pad_same(x: Tensor, kernel: int, stride: int, value: float) -> Tensor:
+    """TensorFlow's SAME padding (steps.same_pad: the smaller half first) with a constant. x: [N, C, H, W]."""
+    top, bottom = same_pad(x.shape[2], kernel, stride)
+    left, right = same_pad(x.shape[3], kernel, stride)
+    if not (top or bottom or left or right):
+        return x
+    return F.pad(x, (left, right, top, bottom), value=value)
+
+
+def conv_weight(channels_out: int, channels_per_group: int, kernel: int) -> nn.Parameter:
+    """Real-valued weights [out, in/groups, k, k], normal with variance 1 / fan-in: a +-1 input gives unit variance."""
+    deviation = 1.0 / math.sqrt(channels_per_group * kernel * kernel)
+    weight = torch.randn(channels_out, channels_per_group, kernel, kernel) * deviation
+    return nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+
+
+class BinaryConv2d(Binarizable):
+    """Group convolution of +-1 activations with alpha[o] * sign(W[o]); padding is +1 (0 in Binarization.NONE).
+
+    Args:
+        channels_in, channels_out: both divisible by groups.
+        kernel: odd window size.
+        stride: 1 or 2.
+        groups: output channel o reads the input channels of group o * groups // channels_out.
+        ste: gradient of the weights' sign.
+
+    Raises:
+        ValueError: groups do not divide the channels.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        ste: Ste = WEIGHT_STE,
+    ) -> None:
+        super().__init__()
+        if channels_in % groups or channels_out % groups:
+            raise ValueError(f"groups must divide {channels_in} and {channels_out} channels, got {groups}")
+        self.kernel, self.stride, self.groups, self.ste = kernel, stride, groups, ste
+        self.weight = conv_weight(channels_out, channels_in // groups, kernel)
+
+    def active_weight(self) -> Tensor:
+        """The real-valued weights in use, [out, in/groups, k, k]."""
+        return self.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, channels_in, H, W] -> [N, channels_out, ceil(H / stride), ceil(W / stride)]."""
+        weight = self.active_weight()
+        if self.binarization is Binarization.FULL:
+            weight = binarize_weight(weight, self.ste)
+        padding = 0.0 if self.binarization is Binarization.NONE else 1.0
+        return F.conv2d(pad_same(x, self.kernel, self.stride, padding), weight, stride=self.stride, groups=self.groups)
