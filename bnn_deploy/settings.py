@@ -1,0 +1,54 @@
+"""What a folder was made with: pinned by the first command, checked by every later one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from bnn_deploy.errors import BnnDeployError, FileFormatError
+from bnn_deploy.journal import write_atomically
+
+SCHEMA = 1  # 1: first version
+
+
+def write_json(path: Path, data: Mapping[str, object]) -> None:
+    """A readable JSON file, written atomically."""
+    write_atomically(path, (json.dumps({"schema": SCHEMA, **data}, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """Inverse of write_json.
+
+    Raises:
+        FileFormatError: missing, damaged, or of another schema.
+    """
+    try:
+        data = json.loads(path.read_text())
+    except OSError as exc:
+        raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise FileFormatError(f"{path}: not valid JSON ({exc}); restore it, or remove it to start anew") from exc
+    if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
+        raise FileFormatError(f"{path}: expected a JSON object with schema {SCHEMA}")
+    return data
+
+
+def pin_settings(path: Path, settings: Mapping[str, object]) -> None:
+    """Write the settings if the file is new; otherwise check that they are the same.
+
+    Raises:
+        BnnDeployError: the folder belongs to a run with other settings; the message names the first difference.
+        FileFormatError: the file is damaged.
+    """
+    wanted = json.loads(json.dumps(settings))
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    found = read_json(path)
+    for name in sorted(set(wanted) | set(found)):
+        if wanted.get(name) != found.get(name):
+            raise BnnDeployError(
+                f"{path.parent}: holds a run with {name} = {json.dumps(found.get(name))}, "
+                f"this one has {json.dumps(wanted.get(name))}; give another --out, or remove the folder"
+            )
