@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bnn_deploy.layers.activation import RPReLU, RSign
 from bnn_deploy.layers.binarize import WEIGHT_STE, Ste
-from bnn_deploy.layers.conv import BinaryConv2d, conv_weight, pad_same
+from bnn_deploy.layers.conv import BinaryConv2d, conv_weight, same_padding
 from bnn_deploy.layers.norm import BatchNorm
 from bnn_deploy.steps import Shortcut, Step
 
@@ -55,7 +55,8 @@ class BinaryUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, ceil(H / stride), ceil(W / stride)]."""
-        d = self.norm(self.conv(self.sign(x)), shift=-self.activation.gamma)
+        signs = self.sign(x, same_padding(x, self.step.kernel, self.step.stride))
+        d = self.norm(self.conv.of_padded(signs), shift=-self.activation.gamma)
         d += shortcut_of(x, self.step.shortcut, self.step.out_channels)
         return self.activation.of_shifted(d)
 
@@ -76,7 +77,7 @@ class RealUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in_channels, H, W] -> [N, out_channels, ceil(H / stride), ceil(W / stride)]."""
-        padded = pad_same(x, self.step.kernel, self.step.stride, 0.0)
+        padded = F.pad(x, same_padding(x, self.step.kernel, self.step.stride))
         y = F.conv2d(padded, self.weight, stride=self.step.stride, groups=self.step.groups)
         if self.activation is None:
             plain: Tensor = self.norm(y)

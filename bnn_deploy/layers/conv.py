@@ -8,17 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnn_deploy.layers.activation import Padding
 from bnn_deploy.layers.binarize import WEIGHT_STE, Binarizable, Binarization, Ste, binarize_weight
 from bnn_deploy.steps import same_pad
 
 
-def pad_same(x: Tensor, kernel: int, stride: int, value: float) -> Tensor:
-    """TensorFlow's SAME padding (steps.same_pad: the smaller half first) with a constant. x: [N, C, H, W]."""
-    top, bottom = same_pad(x.shape[2], kernel, stride)
-    left, right = same_pad(x.shape[3], kernel, stride)
-    if not (top or bottom or left or right):
-        return x
-    return F.pad(x, (left, right, top, bottom), value=value)
+def same_padding(x: Tensor, kernel: int, stride: int) -> Padding:
+    """TensorFlow's SAME padding (steps.same_pad: the smaller half first) of x [N, C, H, W], in the order of F.pad."""
+    return (*same_pad(x.shape[3], kernel, stride), *same_pad(x.shape[2], kernel, stride))
 
 
 def conv_weight(channels_out: int, channels_per_group: int, kernel: int) -> nn.Parameter:
@@ -63,8 +60,12 @@ class BinaryConv2d(Binarizable):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels_in, H, W] -> [N, channels_out, ceil(H / stride), ceil(W / stride)]."""
+        value = 0.0 if self.binarization is Binarization.NONE else 1.0
+        return self.of_padded(F.pad(x, same_padding(x, self.kernel, self.stride), value=value))
+
+    def of_padded(self, x: Tensor) -> Tensor:
+        """The same, given an input that is already padded (RSign does it in passing)."""
         weight = self.active_weight()
         if self.binarization is Binarization.FULL:
             weight = binarize_weight(weight, self.ste)
-        padding = 0.0 if self.binarization is Binarization.NONE else 1.0
-        return F.conv2d(pad_same(x, self.kernel, self.stride, padding), weight, stride=self.stride, groups=self.groups)
+        return F.conv2d(x, weight, stride=self.stride, groups=self.groups)
