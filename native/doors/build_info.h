@@ -1,0 +1,15 @@
+// How this binary was built.
+#pragma once
+
+namespace bnn {
+
+struct BuildInfo {
+  const char* version;   // of bnn-deploy
+  const char* compiler;  // "GNU 12.2.0"
+  const char* flags;     // of the baseline files; ISA files add theirs
+  const char* machine;   // "x86_64" or "aarch64"
+};
+
+extern const BuildInfo kBuildInfo;
+
+}  // namespace bnn

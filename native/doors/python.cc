@@ -1,0 +1,306 @@
+// The Python extension bnn_deploy._native (typing: bnn_deploy/_native.pyi). The only file that
+// knows nanobind: it checks what Python hands over, releases the GIL while the engine computes, and
+// turns a Status into an exception.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+
+#include <cstring>
+#include <initializer_list>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "core/bitpack.h"
+#include "doors/build_info.h"
+#include "engine/network.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace bnn {
+namespace {
+
+template <typename T, size_t Dimensions>
+using In = nb::ndarray<const T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+template <typename T>
+using Out = nb::ndarray<nb::numpy, T>;
+
+[[noreturn]] void raise(const Status& status) {
+  switch (status.code) {
+    case Code::kMalformed:
+      throw nb::value_error(status.message);
+    case Code::kUnknownKernel:
+      throw nb::key_error(status.message);
+    case Code::kNoMemory:
+      throw std::bad_alloc();
+    default:
+      throw std::runtime_error(status.message);
+  }
+}
+
+void require(bool condition, const std::string& message) {
+  if (!condition) throw nb::value_error(message.c_str());
+}
+
+// A new numpy array that owns its memory.
+template <typename T>
+Out<T> new_array(std::initializer_list<size_t> shape) {
+  size_t count = 1;
+  for (size_t size : shape) count *= size;
+  T* data = new T[count ? count : 1];
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return Out<T>(data, shape.size(), shape.begin(), owner);
+}
+
+KernelChoice parse_choice(const char* name) {
+  KernelChoice choice{};
+  Status status;
+  if (!KernelChoice::parse(name, &choice, &status)) raise(status);
+  return choice;
+}
+
+nb::list kernels() {
+  size_t count = 0;
+  const Bconv2dKernel* const* all = bconv2d_kernels(&count);
+  nb::list names;
+  for (size_t i = 0; i < count; ++i) {
+    nb::dict row;
+    row["name"] = all[i]->name;
+    row["isa"] = isa_name(all[i]->isa);
+    row["supported"] = isa_supported(all[i]->isa);
+    names.append(row);
+  }
+  return names;
+}
+
+nb::list isas() {
+  nb::list names;
+  for (Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kNeon, Isa::kScalar}) {
+    if (isa_supported(isa)) names.append(isa_name(isa));
+  }
+  return names;
+}
+
+nb::dict build_info() {
+  nb::dict info;
+  info["version"] = kBuildInfo.version;
+  info["compiler"] = kBuildInfo.compiler;
+  info["flags"] = kBuildInfo.flags;
+  info["machine"] = kBuildInfo.machine;
+  info["isa"] = isa_name(best_isa());
+  return info;
+}
+
+Out<uint64_t> pack_bits(const In<float, 2>& x) {
+  require(x.shape(1) > 0 && x.shape(1) <= (1u << 30), "x must have 1 to 2^30 channels");
+  const int channels = int(x.shape(1));
+  Out<uint64_t> words = new_array<uint64_t>({x.shape(0), size_t(words_of(channels))});
+  nb::gil_scoped_release release;
+  bitpack(x.data(), x.shape(0), channels, words.data());
+  return words;
+}
+
+Out<float> unpack_bits(const In<uint64_t, 2>& words, int channels) {
+  require(channels > 0 && size_t(words_of(channels)) == words.shape(1),
+          "words has " + std::to_string(words.shape(1)) + " words a row, not those of " +
+              std::to_string(channels) + " channels");
+  Out<float> x = new_array<float>({words.shape(0), size_t(channels)});
+  nb::gil_scoped_release release;
+  bitunpack(words.data(), words.shape(0), channels, x.data());
+  return x;
+}
+
+// input [H, W, words], weights [out, k, k, words of a group] -> XOR-popcount sums [out_h, out_w,
+// out]
+Out<int32_t> bconv2d(const In<uint64_t, 3>& input, const In<uint64_t, 4>& weights, int channels,
+                     int stride, int groups, const char* kernel) {
+  constexpr size_t kMax = 1 << 16;
+  require(input.shape(0) <= kMax && input.shape(1) <= kMax && weights.shape(0) <= kMax &&
+              weights.shape(1) <= kMax,
+          "no size may exceed 65536");
+  require(weights.shape(1) == weights.shape(2), "weights must be [out, k, k, words]");
+  require(stride == 1 || stride == 2, "stride must be 1 or 2");
+  const int in_h = int(input.shape(0)), in_w = int(input.shape(1));
+  Step step{};
+  step.kind = StepKind::kBconv2d;
+  step.float_out = true;
+  step.shape = {in_h,
+                in_w,
+                channels,
+                (in_h + stride - 1) / stride,
+                (in_w + stride - 1) / stride,
+                int(weights.shape(0)),
+                int(weights.shape(1)),
+                stride,
+                groups,
+                0,
+                0};
+  Status status;
+  if (!check_step(0, &step, &status)) raise(status);
+  const ConvShape& shape = step.shape;
+  require(size_t(words_of(channels)) == input.shape(2),
+          "input does not have the words of its channels");
+  require(size_t(words_of(shape.in_c_per_group())) == weights.shape(3),
+          "weights do not have the words of their channels");
+  PreparedStep prepared;
+  if (!choose_kernel(0, step, parse_choice(kernel), &prepared, &status)) raise(status);
+
+  const size_t words = words_of(channels), border = shape.border(), row_words = in_w * words;
+  const Memory tiled = allocate(prepared.kernel->prepared_bytes(shape));
+  const Memory framed = allocate(step.in_words() * sizeof(uint64_t));
+  if (!tiled || !framed) throw std::bad_alloc();
+  Out<int32_t> sums =
+      new_array<int32_t>({size_t(shape.out_h), size_t(shape.out_w), size_t(shape.out_c)});
+  nb::gil_scoped_release release;
+  uint64_t* bits = reinterpret_cast<uint64_t*>(framed.get());
+  std::memset(bits, 0, step.in_words() * sizeof *bits);
+  for (int y = 0; y < in_h; ++y) {
+    std::memcpy(bits + ((y + border) * shape.padded_w() + border) * words,
+                input.data() + y * row_words, row_words * sizeof *bits);
+  }
+  prepared.kernel->prepare(shape, weights.data(), tiled.get());
+  for (int y = 0; y < shape.out_h; ++y) {
+    prepared.kernel->run_row(shape, bits, tiled.get(), y,
+                             sums.data() + size_t(y) * shape.out_w * shape.out_c);
+  }
+  return sums;
+}
+
+// Checks a whole file; returns (number of steps, whether it has constants).
+nb::tuple check_bnn(const nb::bytes& data) {
+  BnnFile file;
+  Status status;
+  if (!file.parse(data.data(), data.size(), &status)) raise(status);
+  return nb::make_tuple(file.steps(), file.has_constants());
+}
+
+// A network and the lock that keeps two Python threads out of one arena.
+class PyNetwork {
+ public:
+  PyNetwork(const nb::bytes& data, const char* kernel) {
+    Status status;
+    network_ = Network::load(data.data(), data.size(), kernel, &status);
+    if (!network_) raise(status);
+  }
+
+  nb::tuple image_shape() const {
+    const ConvShape& s = network_->step(0).step.shape;
+    return nb::make_tuple(s.in_h, s.in_w, s.in_c);
+  }
+  nb::tuple result_shape() const {
+    const ConvShape& s = last().shape;
+    return nb::make_tuple(s.out_h, s.out_w, s.out_c);
+  }
+  size_t arena_bytes() const { return network_->arena_bytes(); }
+
+  nb::list kernels() const {
+    nb::list names;
+    for (int i = 0; i < network_->steps(); ++i) names.append(kernel_name(i));
+    return names;
+  }
+
+  // images [N, H, W, C] -> [N, out_h, out_w, out_c], one after another (batch 1 is the engine's
+  // unit)
+  Out<float> run(const In<float, 4>& images) {
+    check_image(images.shape(1), images.shape(2), images.shape(3));
+    const ConvShape& s = last().shape;
+    Out<float> results =
+        new_array<float>({images.shape(0), size_t(s.out_h), size_t(s.out_w), size_t(s.out_c)});
+    nb::gil_scoped_release release;
+    const std::lock_guard<std::mutex> guard(lock_);
+    for (size_t i = 0; i < images.shape(0); ++i) {
+      network_->run(images.data() + i * network_->image_values(),
+                    results.data() + i * network_->result_values());
+    }
+    return results;
+  }
+
+  // image [H, W, C] -> one dict for each step: kind, kernel, sums, values, bits
+  nb::list trace(const In<float, 3>& image) {
+    check_image(image.shape(0), image.shape(1), image.shape(2));
+    const std::lock_guard<std::mutex> guard(lock_);
+    nb::list rows;
+    for (int i = 0; i < network_->steps(); ++i) rows.append(trace_step(i, image.data()));
+    return rows;
+  }
+
+ private:
+  const Step& last() const { return network_->step(network_->steps() - 1).step; }
+
+  std::string kernel_name(int index) const {
+    char text[96];
+    network_->step(index).kernel_name(text, sizeof text);
+    return text;
+  }
+
+  void check_image(size_t height, size_t width, size_t channels) const {
+    const ConvShape& s = network_->step(0).step.shape;
+    require(height == size_t(s.in_h) && width == size_t(s.in_w) && channels == size_t(s.in_c),
+            "expected images of " + std::to_string(s.in_h) + "x" + std::to_string(s.in_w) + "x" +
+                std::to_string(s.in_c) + ", got " + std::to_string(height) + "x" +
+                std::to_string(width) + "x" + std::to_string(channels));
+  }
+
+  nb::dict trace_step(int index, const float* image) {
+    const Step& step = network_->step(index).step;
+    const ConvShape& s = step.shape;
+    const size_t out_h = s.out_h, out_w = s.out_w, out_c = s.out_c;
+    std::optional<Out<int32_t>> sums;
+    std::optional<Out<float>> values;
+    if (step.kind == StepKind::kBconv2d) sums = new_array<int32_t>({out_h, out_w, out_c});
+    if (step.float_out) values = new_array<float>({out_h, out_w, out_c});
+    network_->run_step(index, image, values ? values->data() : nullptr,
+                       sums ? sums->data() : nullptr);
+    if (values && network_->values_of(index)) {
+      std::memcpy(values->data(), network_->values_of(index), step.out_elements() * sizeof(float));
+    }
+    nb::dict row;
+    row["kind"] = step_kind_name(step.kind);
+    row["kernel"] = kernel_name(index);
+    row["sums"] = sums ? nb::cast(*sums) : nb::none();
+    row["values"] = values ? nb::cast(*values) : nb::none();
+    row["bits"] = step.bits_out ? nb::cast(inner_bits(step, network_->bits_of(index))) : nb::none();
+    return row;
+  }
+
+  // The packed output without its border: [out_h, out_w, words]
+  static Out<uint64_t> inner_bits(const Step& step, const uint64_t* framed) {
+    const size_t height = step.shape.out_h, width = step.shape.out_w,
+                 words = words_of(step.shape.out_c);
+    Out<uint64_t> bits = new_array<uint64_t>({height, width, words});
+    for (size_t y = 0; y < height; ++y) {
+      const size_t from = ((y + step.border) * (width + 2 * step.border) + step.border) * words;
+      std::memcpy(bits.data() + y * width * words, framed + from, width * words * sizeof(uint64_t));
+    }
+    return bits;
+  }
+
+  std::unique_ptr<Network> network_;
+  std::mutex lock_;
+};
+
+}  // namespace
+}  // namespace bnn
+
+NB_MODULE(_native, module) {
+  using namespace bnn;
+  module.def("build_info", &build_info);
+  module.def("isas", &isas);
+  module.def("kernels", &kernels);
+  module.def("pack_bits", &pack_bits, "x"_a.noconvert());
+  module.def("unpack_bits", &unpack_bits, "words"_a.noconvert(), "channels"_a);
+  module.def("bconv2d", &bnn::bconv2d, "input"_a.noconvert(), "weights"_a.noconvert(), "channels"_a,
+             "stride"_a, "groups"_a, "kernel"_a.none());
+  module.def("check_bnn", &check_bnn, "data"_a);
+  nb::class_<PyNetwork>(module, "Network")
+      .def(nb::init<const nb::bytes&, const char*>(), "data"_a, "kernel"_a.none())
+      .def_prop_ro("image_shape", &PyNetwork::image_shape)
+      .def_prop_ro("result_shape", &PyNetwork::result_shape)
+      .def_prop_ro("arena_bytes", &PyNetwork::arena_bytes)
+      .def_prop_ro("kernels", &PyNetwork::kernels)
+      .def("run", &PyNetwork::run, "images"_a.noconvert())
+      .def("trace", &PyNetwork::trace, "image"_a.noconvert());
+}

@@ -1,0 +1,112 @@
+#include "engine/prepare.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace bnn {
+namespace {
+
+size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+size_t weight_bytes(const PreparedStep& prepared) {
+  const Step& step = prepared.step;
+  switch (step.kind) {
+    case StepKind::kBconv2d:
+      return prepared.kernel->prepared_bytes(step.shape);
+    case StepKind::kConv2d:
+      return conv2d_prepared_bytes(step.shape);
+    default:
+      return constant_bytes(step, kWeights);
+  }
+}
+
+}  // namespace
+
+bool KernelChoice::parse(const char* name, KernelChoice* choice, Status* status) {
+  if (!name || !*name) name = std::getenv("BNN_KERNEL");
+  if (!name || !*name) {
+    *choice = {best_isa(), nullptr};
+    return true;
+  }
+  const Bconv2dKernel* kernel = find_bconv2d(name);
+  Isa isa = kernel ? kernel->isa : Isa::kScalar;
+  if (!kernel && !isa_from_name(name, &isa)) {
+    return status->fail(Code::kUnknownKernel, "unknown kernel or ISA '%s'", name);
+  }
+  if (!isa_supported(isa)) {
+    return status->fail(Code::kUnsupported, "'%s' needs %s, which this CPU does not have", name,
+                        isa_name(isa));
+  }
+  *choice = {isa, kernel};
+  return true;
+}
+
+void PreparedStep::kernel_name(char* text, size_t size) const {
+  if (kernel) {
+    std::snprintf(text, size, "%s", kernel->name);
+  } else if (step.kind == StepKind::kGlobalAvgpool) {
+    std::snprintf(text, size, "%s", step_kind_name(step.kind));
+  } else {
+    std::snprintf(text, size, "%s_%s", step_kind_name(step.kind), isa_name(isa));
+  }
+}
+
+bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,
+                   Status* status) {
+  *prepared = PreparedStep{};
+  prepared->step = step;
+  prepared->isa = choice.isa;
+  if (step.kind != StepKind::kBconv2d) return true;
+  if (choice.kernel && !choice.kernel->supports(step.shape)) {
+    return status->fail(Code::kUnsupported,
+                        "step %d: %s does not support kernel %d, stride %d, %d channels, %d groups",
+                        index, choice.kernel->name, step.shape.kernel, step.shape.stride,
+                        step.shape.in_c, step.shape.groups);
+  }
+  prepared->kernel = choice.kernel ? choice.kernel : select_bconv2d(step.shape, choice.isa);
+  return true;
+}
+
+size_t prepared_bytes(const PreparedStep& prepared) {
+  size_t bytes = aligned(weight_bytes(prepared));
+  for (int slot = kScale; slot < kSlots; ++slot)
+    bytes += aligned(constant_bytes(prepared.step, slot));
+  return bytes;
+}
+
+void prepare_constants(const Constants& constants, void* memory, PreparedStep* prepared) {
+  const Step& step = prepared->step;
+  char* place = static_cast<char*>(memory);
+  if (step.kind == StepKind::kBconv2d) {
+    prepared->kernel->prepare(step.shape, static_cast<const uint64_t*>(constants.slot[kWeights]),
+                              place);
+  } else if (step.kind == StepKind::kConv2d) {
+    prepare_conv2d(step.shape, constants.floats(kWeights), place);
+  } else if (step.kind == StepKind::kLinear) {
+    std::memcpy(place, constants.slot[kWeights], constant_bytes(step, kWeights));
+  }
+  prepared->weights = place;
+  place += aligned(weight_bytes(*prepared));
+
+  const void* copied[kSlots] = {};
+  for (int slot = kScale; slot < kSlots; ++slot) {
+    const size_t bytes = constant_bytes(step, slot);
+    if (bytes == 0) continue;
+    std::memcpy(place, constants.slot[slot], bytes);
+    copied[slot] = place;
+    place += aligned(bytes);
+  }
+  const auto floats = [&](Slot slot) { return static_cast<const float*>(copied[slot]); };
+  if (step.integer_threshold()) {
+    prepared->integer_threshold = static_cast<const int32_t*>(copied[kThreshold]);
+    return;
+  }
+  const bool binary = step.kind == StepKind::kBconv2d;
+  prepared->bias = binary ? nullptr : floats(kBias);
+  prepared->epilogue = {floats(kScale), binary ? floats(kBias) : nullptr,
+                        floats(kGamma), floats(kBeta),
+                        floats(kZeta),  floats(kThreshold)};
+}
+
+}  // namespace bnn

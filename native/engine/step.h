@@ -1,0 +1,56 @@
+// One fused unit of work, as bnn_deploy/steps.py describes it, and the sizes that follow from it.
+#pragma once
+
+#include "core/conv_shape.h"
+#include "engine/status.h"
+
+namespace bnn {
+
+// The order is that of StepKind in bnn_deploy/steps.py and of the .bnn file.
+enum class StepKind : int32_t { kConv2d = 0, kBconv2d = 1, kGlobalAvgpool = 2, kLinear = 3 };
+
+const char* step_kind_name(StepKind kind);
+
+struct Step {
+  StepKind kind;
+  ConvShape shape;  // kernel, stride and groups are 1 for a pool and a linear step
+  Shortcut shortcut;
+  bool rprelu, float_out, bits_out;
+  int32_t border;  // pixels of +1 around the packed output
+
+  // The whole epilogue is one integer compare, acc > threshold.
+  bool integer_threshold() const {
+    return kind == StepKind::kBconv2d && shortcut == Shortcut::kNone && !rprelu && !float_out;
+  }
+  bool reads_bits() const { return kind == StepKind::kBconv2d; }
+  bool reads_values() const { return kind != StepKind::kBconv2d || shortcut != Shortcut::kNone; }
+
+  // Elements of the tensors, 0 for one that this step does not read or write.
+  size_t in_values() const;   // float32 [in_h, in_w, in_c]
+  size_t in_words() const;    // uint64 [in_h + 2*border, in_w + 2*border, words_of(in_c)]
+  size_t out_values() const;  // float32 [out_h, out_w, out_c]
+  size_t out_words() const;   // uint64 [out_h + 2*border, out_w + 2*border, words_of(out_c)]
+  size_t out_elements() const { return size_t(shape.out_h) * shape.out_w * shape.out_c; }
+};
+
+// The constants of a step, in the order of the slots of a .bnn record.
+enum Slot { kWeights, kScale, kBias, kGamma, kBeta, kZeta, kThreshold, kSlots };
+
+const char* slot_name(int slot);
+
+// Bytes of one constant in its canonical layout (docs/bnn-format.md), 0 when the step has none.
+size_t constant_bytes(const Step& step, int slot);
+
+// Constants in their canonical layout, 8-byte aligned; null where constant_bytes is 0.
+struct Constants {
+  const void* slot[kSlots];
+
+  const float* floats(Slot index) const { return static_cast<const float*>(slot[index]); }
+};
+
+// Whether the step can exist: sizes, SAME padding, groups, what its kind allows. `index` is for the
+// message. Sets shape.pad_top and pad_left. No tensor may exceed 2^31 bytes, so that int arithmetic
+// inside the kernels cannot overflow.
+bool check_step(int index, Step* step, Status* status);
+
+}  // namespace bnn
