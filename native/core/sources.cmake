@@ -24,7 +24,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   bnn_core_sources(bconv2d/x86_avx2.cc epilogue/x86_avx2.cc float/x86_avx2.cc FLAGS -mavx2 -mfma)
   bnn_core_sources(bconv2d/x86_avx512.cc epilogue/x86_avx512.cc float/x86_avx512.cc
                    FLAGS -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vpopcntdq -mavx512bitalg
-                   -mavx2 -mfma)
+                   -mavx2 -mfma
+                   # GCC 12's own intrinsics start variables from themselves.
+                   $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+                   $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   bnn_core_sources(bconv2d/arm_neon.cc epilogue/arm_neon.cc float/arm_neon.cc)
 endif()
