@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import ArchitectureError
-from bnn_deploy.layers.binarize import WEIGHT_STE, Ste
+from bnn_deploy.layers.binarize import WEIGHT_STE, Ste, set_binarization
 from bnn_deploy.layers.block import BinaryUnit
 from bnn_deploy.layers.conv import BinaryConv2d
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
@@ -154,7 +154,7 @@ class Supernet(nn.Module):
 
     @torch.no_grad()
     def subnet(self, groups: Sequence[int]) -> BinaryMobileNet:
-        """A plain network with copies of the weights that `groups` use; the active groups stay as they are.
+        """A plain network with copies of the weights that `groups` use, as binary as this one; the active groups stay.
 
         Raises:
             ArchitectureError: as set_groups.
@@ -173,6 +173,7 @@ class Supernet(nn.Module):
             weight = state[f"{prefix}conv.weight"]
             state[f"{prefix}conv.weight"] = group_slice(weight, weight.shape[0], count)
         plain.load_state_dict(state)
+        set_binarization(plain, self._shared[0][0].binarization)
         plain.train(self.training)
         return plain
 
