@@ -1,0 +1,131 @@
+"""Every runtime that an exported file can be opened in: how to see that it is there, write its file, open its file.
+
+Imports are local, so that a runtime that is not installed hurts nobody who does not ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnn_deploy.errors import RuntimeUnavailable, UnknownName
+from bnn_deploy.export.graph import DeployGraph
+from bnn_deploy.runtimes.base import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeEntry:
+    """How to make and open the file of a runtime. probe raises RuntimeUnavailable when it is not installed."""
+
+    probe: Callable[[], None]
+    export: Callable[[DeployGraph, Path], Path]
+    open: Callable[[Path], Runtime]
+
+
+def export_for(name: str, graph: DeployGraph, folder: Path) -> Path:
+    """Write the file that a runtime of RUNTIMES reads into a folder; returns its path.
+
+    Raises:
+        ExportError: the format cannot hold the graph.
+        UnknownName: no such runtime.
+    """
+    return runtime_entry(name).export(graph, folder)
+
+
+def open_runtime(name: str, path: Path) -> Runtime:
+    """Open an exported file: "engine" a .bnn, "onnxruntime" an .onnx, "lce" a .tflite.
+
+    Raises:
+        UnknownName: no such runtime.
+        RuntimeUnavailable: it is not installed.
+        FileFormatError: not such a file.
+    """
+    return runtime_entry(name).open(path)
+
+
+def missing_runtimes() -> dict[str, str]:
+    """The runtimes that cannot be used here, each with what to do about it."""
+    missing = {}
+    for name, entry in RUNTIMES.items():
+        try:
+            entry.probe()
+        except RuntimeUnavailable as exc:
+            missing[name] = str(exc)
+    return missing
+
+
+def runtime_entry(name: str) -> RuntimeEntry:
+    """The entry of a runtime.
+
+    Raises:
+        UnknownName: no such runtime.
+    """
+    if name not in RUNTIMES:
+        raise UnknownName("runtime", name, RUNTIMES)
+    return RUNTIMES[name]
+
+
+def _probe_engine() -> None:
+    try:
+        from bnn_deploy import _native  # noqa: F401
+    except ImportError as exc:
+        raise RuntimeUnavailable(f"this package's extension module is not built ({exc}); pip install .") from exc
+
+
+def _export_engine(graph: DeployGraph, folder: Path) -> Path:
+    from bnn_deploy.engine.bnn_file import write_bnn
+
+    write_bnn(folder / "model.bnn", graph)
+    return folder / "model.bnn"
+
+
+def _open_engine(path: Path) -> Runtime:
+    from bnn_deploy.runtimes.engine import EngineRuntime
+
+    return EngineRuntime(path)
+
+
+def _probe_onnxruntime() -> None:
+    from bnn_deploy.runtimes.onnxruntime import import_onnxruntime
+
+    import_onnxruntime()
+
+
+def _export_onnx(graph: DeployGraph, folder: Path) -> Path:
+    from bnn_deploy.export.onnx import export_onnx
+
+    export_onnx(graph, folder / "model.onnx")
+    return folder / "model.onnx"
+
+
+def _open_onnxruntime(path: Path) -> Runtime:
+    from bnn_deploy.runtimes.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(path)
+
+
+def _probe_lce() -> None:
+    from bnn_deploy.runtimes.lce import lce_python
+
+    lce_python()
+
+
+def _export_tflite(graph: DeployGraph, folder: Path) -> Path:
+    from bnn_deploy.export.tflite import export_tflite
+
+    export_tflite(graph, folder / "model.tflite")
+    return folder / "model.tflite"
+
+
+def _open_lce(path: Path) -> Runtime:
+    from bnn_deploy.runtimes.lce import LceRuntime
+
+    return LceRuntime(path)
+
+
+RUNTIMES: Mapping[str, RuntimeEntry] = {
+    "engine": RuntimeEntry(_probe_engine, _export_engine, _open_engine),
+    "onnxruntime": RuntimeEntry(_probe_onnxruntime, _export_onnx, _open_onnxruntime),
+    "lce": RuntimeEntry(_probe_lce, _export_tflite, _open_lce),
+}

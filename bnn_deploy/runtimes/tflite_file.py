@@ -1,0 +1,96 @@
+"""Reads a .tflite file, and gives a copy of it further outputs, so that inner tensors can be seen."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tflite
+
+from bnn_deploy.errors import FileFormatError
+
+_OUTPUTS_FIELD = 8  # offset of the subgraph's `outputs` in its vtable: the third field
+_DTYPES = {tflite.TensorType.FLOAT32: "<f4", tflite.TensorType.INT32: "<i4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """custom: the name of a custom operator, else "". Tensors are indices; -1 is an input that is not given."""
+
+    custom: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+class TfliteFile:
+    """A .tflite file with one subgraph and one input.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileFormatError: no file, or not such a model.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            self.data = self.path.read_bytes()
+        except OSError as exc:
+            raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
+        if self.data[4:8] != b"TFL3":
+            raise FileFormatError(f"{path}: not a .tflite file: its identifier is {self.data[4:8]!r}, expected b'TFL3'")
+        try:
+            self._parse()
+        except (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as exc:
+            raise FileFormatError(f"{path}: a damaged .tflite file: {exc}") from exc
+
+    def _parse(self) -> None:
+        self._model = tflite.Model.GetRootAs(self.data, 0)
+        if self._model.SubgraphsLength() != 1 or self._model.Subgraphs(0).InputsLength() != 1:
+            raise ValueError("expected one subgraph with one input")
+        self._graph = self._model.Subgraphs(0)
+        self.names = [self._graph.Tensors(i).Name().decode() for i in range(self._graph.TensorsLength())]
+        self.operators = [self._operator(i) for i in range(self._graph.OperatorsLength())]
+        self.inputs = tuple(self._graph.InputsAsNumpy().tolist())
+        self.outputs = tuple(self._graph.OutputsAsNumpy().tolist())
+        self.metadata = dict(self._metadata(i) for i in range(self._model.MetadataLength()))
+        self.input_shape = self.shape(self.inputs[0])
+
+    def shape(self, tensor: int) -> tuple[int, ...]:
+        """The shape of a tensor."""
+        return tuple(self._graph.Tensors(tensor).ShapeAsNumpy().tolist())
+
+    def constant(self, tensor: int) -> npt.NDArray[np.generic]:
+        """The values of a float32 or int32 constant."""
+        entry = self._graph.Tensors(tensor)
+        data = self._model.Buffers(entry.Buffer()).DataAsNumpy()
+        return np.frombuffer(data.tobytes(), _DTYPES[entry.Type()]).reshape(self.shape(tensor))
+
+    def with_outputs(self, tensors: Sequence[int]) -> bytes:
+        """The same model with other outputs: a new vector at the end of the file, and the field pointed at it."""
+        table = self._graph._tab
+        field = table.Pos + table.Offset(_OUTPUTS_FIELD)
+        data = bytearray(self.data)
+        data += bytes(-len(data) % 4)
+        data[field : field + 4] = struct.pack("<I", len(data) - field)
+        data += struct.pack(f"<I{len(tensors)}i", len(tensors), *tensors)
+        data += bytes(-len(data) % 16)
+        return bytes(data)
+
+    def _operator(self, index: int) -> Operator:
+        operator = self._graph.Operators(index)
+        custom = self._model.OperatorCodes(operator.OpcodeIndex()).CustomCode()
+        inputs, outputs = operator.InputsAsNumpy().tolist(), operator.OutputsAsNumpy().tolist()
+        return Operator(custom.decode() if custom else "", tuple(inputs), tuple(outputs))
+
+    def _metadata(self, index: int) -> tuple[str, str]:
+        entry = self._model.Metadata(index)
+        data = self._model.Buffers(entry.Buffer())
+        content = data.DataAsNumpy().tobytes() if data.DataLength() else b""
+        return entry.Name().decode(), content.decode(errors="replace")
