@@ -68,17 +68,17 @@ def test_rsign_compares_with_its_threshold_exactly() -> None:
 @pytest.mark.parametrize("clip", [0.5, 1.0, 1.25])
 def test_ste_gradients(clip: float) -> None:
     x = torch.linspace(-2, 2, 41, dtype=torch.float64, requires_grad=True)
-    sign_ste(x, Ste(SteKind.CLIPPED_IDENTITY, clip)).sum().backward()
+    sign_ste(x, Ste(SteKind.CLIPPED_IDENTITY, clip)).sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     inside = x.detach().abs() < clip - 1e-9
     assert torch.equal(x.grad[inside], torch.ones_like(x.grad[inside]))
     assert not x.grad[x.detach().abs() > clip + 1e-9].any()
     x.grad = None
-    sign_ste(x, Ste(SteKind.APPROX_SIGN, clip)).sum().backward()
+    sign_ste(x, Ste(SteKind.APPROX_SIGN, clip)).sum().backward()  # type: ignore[no-untyped-call]
     # Bi-Real Net, eq. 7: F(u) = 2u + u^2 on [-1, 0), 2u - u^2 on [0, 1), with u = x / clip.
     u = (x.detach() / clip).requires_grad_()
     clamped = u.clamp(-1, 1)
-    (2 * clamped - clamped * clamped.abs()).sum().backward()
+    (2 * clamped - clamped * clamped.abs()).sum().backward()  # type: ignore[no-untyped-call]
     assert u.grad is not None
     torch.testing.assert_close(x.grad, u.grad / clip, rtol=1e-12, atol=1e-12)
 
@@ -130,7 +130,7 @@ def test_weights_are_scaled_signs() -> None:
     binary = binarize_weight(weight)
     assert filter_scale(weight).flatten().tolist() == [0.25, 0.75]
     assert binary.flatten().tolist() == [-0.25, 0.25, 0.75, 0.75]
-    binary.sum().backward()
+    binary.sum().backward()  # type: ignore[no-untyped-call]
     assert weight.grad is not None
     assert weight.grad.flatten().tolist() == [0.25, 0.25, 0.75, 0]  # alpha inside the clip, alpha itself detached
 
