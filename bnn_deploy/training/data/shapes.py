@@ -18,6 +18,7 @@ from bnn_deploy.training.data.split import Data, Images, Indices, RenderedSplit,
 
 _TRAIN, _VAL, _TEST = 4000, 1000, 1000
 _CLUTTER, _WAVES = 4, 3
+_DRAWN, _FIXED = 5, 6  # generators: first numbers differ, as [5] and [5, 0] would give one sequence
 _NUMBERS = 6 + 3 + 3 + 3 + 7 * _CLUTTER + 4 * _WAVES + 6  # uniform numbers that make one image
 
 Grid = npt.NDArray[np.floating[Any]]  # [n, height, width]
@@ -25,8 +26,8 @@ Grid = npt.NDArray[np.floating[Any]]  # [n, height, width]
 
 def load_shapes(height: int, width: int, seed: int) -> Data:
     """6000 images of ten figures, the classes equally often. Train and val follow from the seed, test never changes."""
-    drawn = np.random.default_rng([20, 5, seed]).random((_TRAIN + _VAL, _NUMBERS), dtype=np.float32)
-    fixed = np.random.default_rng([20, 5]).random((_TEST, _NUMBERS), dtype=np.float32)
+    drawn = np.random.default_rng([_DRAWN, seed]).random((_TRAIN + _VAL, _NUMBERS), dtype=np.float32)
+    fixed = np.random.default_rng([_FIXED]).random((_TEST, _NUMBERS), dtype=np.float32)
     numbers = np.concatenate([drawn, fixed])
     labels = np.arange(len(numbers), dtype=np.int64) % len(FIGURES)
 
