@@ -1,4 +1,4 @@
-"""NSGA-II's ranking (Deb, Pratap, Agarwal, Meyarivan: A fast and elitist multiobjective genetic algorithm, IEEE TEC 2002).
+"""NSGA-II (Deb, Pratap, Agarwal, Meyarivan: A fast and elitist multiobjective genetic algorithm, IEEE TEC 2002).
 
 All objectives are minimised; objectives is float64 [n, m] everywhere.
 """

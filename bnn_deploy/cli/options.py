@@ -1,0 +1,70 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from bnn_deploy.architecture import Architecture, Doubling
+from bnn_deploy.errors import ArchitectureError, FileFormatError
+from bnn_deploy.references import reference
+from bnn_deploy.space import Space, load_space
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
+)
+space_option = click.option(
+    "--space", "space_name", default="mobilenet-32", show_default=True, help="A preset, or a TOML file."
+)
+
+
+def default_table(device: str) -> Path:
+    """Where `profile` writes and `search` reads a device's table unless told otherwise."""
+    return Path("runs") / "tables" / f"{device}.jsonl"
+
+
+def architecture_from(
+    name_or_file: str | None, space: Space, groups: str | None, doubling: str | None = None
+) -> Architecture:
+    """The architecture that --architecture, --space, --groups and --doubling describe.
+
+    Raises:
+        UnknownName, ArchitectureError, FileFormatError: as the parts say.
+    """
+    from dataclasses import replace
+
+    net = _read(Path(name_or_file)) if name_or_file and name_or_file.endswith(".json") else None
+    if net is None:
+        net = reference(name_or_file, space) if name_or_file else space.base
+    if groups:
+        net = net.with_groups(parse_groups(groups))
+    return replace(net, doubling=Doubling(doubling)) if doubling else net
+
+
+def parse_groups(text: str) -> tuple[int, ...]:
+    """ "1,8,16" -> (1, 8, 16)."""
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as exc:
+        raise ArchitectureError(f"--groups: expected numbers with commas, as 1,8,16, got {text!r}") from exc
+
+
+def load_space_for(name: str, classes: int | None) -> Space:
+    """A space, with another number of classes if given."""
+    space = load_space(name)
+    return space if classes is None else space.with_classes(classes)
+
+
+def _read(path: Path) -> Architecture:
+    try:
+        data = json.loads(path.read_text())
+    except OSError as exc:
+        raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise FileFormatError(f"{path}: not valid JSON: {exc}") from exc
+    if not isinstance(data, dict):
+        raise FileFormatError(f"{path}: expected an architecture, got {type(data).__name__}")
+    return Architecture.from_json(data.get("architecture", data))
