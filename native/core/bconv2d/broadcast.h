@@ -1,4 +1,5 @@
-// Lane = output channel: the words of a pixel are broadcast, a block of filters stands in the lanes.
+// Lane = output channel: the words of a pixel are broadcast, a block of filters stands in the
+// lanes.
 //
 //   for each block of kVectors * V::kLanes filters, for each tile of kPixels output pixels:
 //     for each word i of the window:
@@ -6,14 +7,16 @@
 //         sum[p][v] += popcount(broadcast(input[p][i]) ^ filters[i][v])        per lane
 //     acc[p, v] = sum[p][v]
 //
-// No horizontal sums and no im2col: the (kx, channel) words of a window row are contiguous. Dense layers
-// and groups of whole words need no mask. The masked version serves every other shape: the lanes of a block
-// may belong to different groups, which share words with their neighbours (placement.h).
+// No horizontal sums and no im2col: the (kx, channel) words of a window row are contiguous. Dense
+// layers and groups of whole words need no mask. The masked version serves every other shape: the
+// lanes of a block may belong to different groups, which share words with their neighbours
+// (placement.h).
 //
 // prepared: [block][mask words, if masked][window words][kVectors][kLanes] uint64
 //
-// V offers: kLanes; Words (one uint64 per lane), Sum;  load(p) (aligned), broadcast(word), differ(a, w) = a ^ w,
-// differ_masked(a, m, w) = (a & m) ^ w;  zero(), count(sum, x) = sum + popcount(x), store(p, sum, n).
+// V offers: kLanes; Words (one uint64 per lane), Sum;  load(p) (aligned), broadcast(word),
+// differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w;  zero(), count(sum, x) = sum +
+// popcount(x), store(p, sum, n).
 #pragma once
 
 #include "core/bconv2d/bconv2d.h"

@@ -2,10 +2,14 @@
 #include <immintrin.h>
 
 #include "core/bconv2d/broadcast.h"
+#include "core/bconv2d/lanes.h"
 
 namespace bnn {
 
 extern const Bconv2dKernel bconv2d_avx512_dense;
+extern const Bconv2dKernel bconv2d_avx512_lanes8;
+extern const Bconv2dKernel bconv2d_avx512_lanes16;
+extern const Bconv2dKernel bconv2d_avx512_lanes32;
 extern const Bconv2dKernel bconv2d_avx512_generic;
 
 namespace {
@@ -34,7 +38,91 @@ struct Avx512Words {  // 8 output channels
   }
 };
 
-// Dense layers, and groups of whole words; two vectors of filters share a broadcast if there are as many.
+// The words of `pixels` pixels, `step` words apart, side by side in a vector.
+class PixelLoader {
+ public:
+  PixelLoader(int words, int step, int pixels) : spread_(pixels > 1 && step != words) {
+    const int span = spread_ ? (pixels - 1) * step + words : pixels * words;  // at most 15
+    first_ = __mmask8((1u << (span < 8 ? span : 8)) - 1);
+    second_ = __mmask8(span > 8 ? (1u << (span - 8)) - 1 : 0);
+    alignas(64) int64_t index[8] = {};
+    for (int i = 0; i < pixels * words && i < 8; ++i) index[i] = i / words * step + i % words;
+    index_ = _mm512_load_si512(index);
+  }
+  __m512i load(const uint64_t* p) const {
+    const __m512i near = _mm512_maskz_loadu_epi64(first_, p);
+    if (!spread_) return near;
+    const __m512i far = _mm512_maskz_loadu_epi64(second_, p + (second_ ? 8 : 0));
+    return _mm512_permutex2var_epi64(near, index_, far);
+  }
+
+ private:
+  __m512i index_;
+  __mmask8 first_, second_;
+  bool spread_;
+};
+
+struct Avx512Lanes {
+  using Bits = __m512i;
+  using Count = __m512i;
+  using Loader = PixelLoader;
+  static constexpr int kWords = 8;
+  static constexpr bool kCountsBytes = false;
+
+  static Bits constant(const uint64_t* p) { return _mm512_load_si512(p); }
+  static Bits differ(Bits a, Bits w) { return _mm512_xor_si512(a, w); }
+  static Bits differ_masked(Bits a, Bits m, Bits w) {
+    return _mm512_ternarylogic_epi64(a, m, w, 0x6a);  // (a & m) ^ w
+  }
+  static Count zero() { return _mm512_setzero_si512(); }
+  template <int kBits>
+  static Count count(Count sum, Bits x) {
+    if constexpr (kBits == 8) return _mm512_add_epi8(sum, _mm512_popcnt_epi8(x));
+    if constexpr (kBits == 16) return _mm512_add_epi16(sum, _mm512_popcnt_epi16(x));
+    if constexpr (kBits == 32) return _mm512_add_epi32(sum, _mm512_popcnt_epi32(x));
+  }
+  template <int kBits>
+  static Count total(Count sum) {
+    return sum;
+  }
+  template <int kBits>
+  static void interleave(Count a, Count b, Count* low, Count* high) {
+    if constexpr (kBits == 8) {
+      *low = _mm512_unpacklo_epi8(a, b);
+      *high = _mm512_unpackhi_epi8(a, b);
+    } else if constexpr (kBits == 16) {
+      *low = _mm512_unpacklo_epi16(a, b);
+      *high = _mm512_unpackhi_epi16(a, b);
+    } else if constexpr (kBits == 32) {
+      *low = _mm512_unpacklo_epi32(a, b);
+      *high = _mm512_unpackhi_epi32(a, b);
+    } else {
+      *low = _mm512_unpacklo_epi64(a, b);
+      *high = _mm512_unpackhi_epi64(a, b);
+    }
+  }
+  template <int kBits>
+  static Count merge(Count a, Count b) {
+    static_assert(kBits == 16, "");
+    return _mm512_or_si512(a, _mm512_slli_epi32(b, 16));
+  }
+  static void store(uint64_t* p, Count v) { _mm512_store_si512(p, v); }
+  static void widen8(const uint64_t* from, int32_t* to) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_cvtepu8_epi32(bytes));
+  }
+  static void widen16(const uint64_t* from, int32_t* to) {
+    const __m128i words = _mm_load_si128(reinterpret_cast<const __m128i*>(from));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_cvtepu16_epi32(words));
+  }
+};
+
+using Lanes8 = GroupLanes<Avx512Lanes, 8>;
+using Lanes16 = GroupLanes<Avx512Lanes, 16>;
+using Lanes32 = GroupLanes<Avx512Lanes, 32>;
+
+// Dense layers, and groups of whole words; two vectors of filters share a broadcast if there are as
+// many.
 using Dense1 = Broadcast<Avx512Words, false, 1>;
 using Dense2 = Broadcast<Avx512Words, false, 2>;
 using Generic = Broadcast<Avx512Words, true, 2>;
@@ -59,8 +147,17 @@ bool generic_supports(const ConvShape&) { return true; }
 
 }  // namespace
 
-const Bconv2dKernel bconv2d_avx512_dense = {"bconv2d_avx512_dense", Isa::kAvx512, dense_supports,
-                                            dense_bytes, dense_prepare, dense_row};
+const Bconv2dKernel bconv2d_avx512_dense = {
+    "bconv2d_avx512_dense", Isa::kAvx512, dense_supports, dense_bytes, dense_prepare, dense_row};
+const Bconv2dKernel bconv2d_avx512_lanes8 = {"bconv2d_avx512_lanes8", Isa::kAvx512,
+                                             Lanes8::supports,        Lanes8::prepared_bytes,
+                                             Lanes8::prepare,         Lanes8::run_row};
+const Bconv2dKernel bconv2d_avx512_lanes16 = {"bconv2d_avx512_lanes16", Isa::kAvx512,
+                                              Lanes16::supports,        Lanes16::prepared_bytes,
+                                              Lanes16::prepare,         Lanes16::run_row};
+const Bconv2dKernel bconv2d_avx512_lanes32 = {"bconv2d_avx512_lanes32", Isa::kAvx512,
+                                              Lanes32::supports,        Lanes32::prepared_bytes,
+                                              Lanes32::prepare,         Lanes32::run_row};
 const Bconv2dKernel bconv2d_avx512_generic = {"bconv2d_avx512_generic", Isa::kAvx512,
                                               generic_supports,         Generic::prepared_bytes,
                                               Generic::prepare,         Generic::run_row};
