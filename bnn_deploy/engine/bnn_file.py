@@ -149,15 +149,24 @@ def _fields(step: Step) -> list[int]:
 
 
 def _decode_step(record: Sequence[int]) -> Step:
-    flags = record[11]
+    kind, *sizes, shortcut, flags, border = record[:13]
+    in_height, in_width, in_channels, out_height, out_width, out_channels, kernel, stride, groups = sizes
     return Step(
-        KINDS[record[0]],
-        *record[1:10],
-        shortcut=SHORTCUTS[record[10]],
+        kind=KINDS[kind],
+        in_height=in_height,
+        in_width=in_width,
+        in_channels=in_channels,
+        out_height=out_height,
+        out_width=out_width,
+        out_channels=out_channels,
+        kernel=kernel,
+        stride=stride,
+        groups=groups,
+        shortcut=SHORTCUTS[shortcut],
         rprelu=bool(flags & RPRELU),
         float_out=bool(flags & FLOAT_OUT),
         bits_out=bool(flags & BITS_OUT),
-        border=record[12],
+        border=border,
     )
 
 

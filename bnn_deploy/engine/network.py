@@ -87,7 +87,8 @@ class Network:
             ValueError: images of another shape.
         """
         if images.ndim == 3:
-            return self.run(images[np.newaxis])[0]
+            one: Floats = self.run(images[np.newaxis])[0]
+            return one
         results = self._native.run(_floats(images, 4))
         return results.reshape(len(results), -1) if results.shape[1:3] == (1, 1) else results
 

@@ -116,8 +116,8 @@ def run_step(deploy: StepWithConstants, values: Floats, bits: npt.NDArray[np.int
     if step.rprelu:
         d = y - constant["gamma"]
         y = np.where(d > 0, d, constant["beta"] * d) + constant["zeta"]
-    y = y.astype(np.float32)
-    return Traced(sums, y, signs(y - constant["threshold"]) if step.bits_out else None)
+    rounded = y.astype(np.float32)
+    return Traced(sums, rounded, signs(rounded - constant["threshold"]) if step.bits_out else None)
 
 
 def trace(steps: Sequence[StepWithConstants], image: Floats) -> Iterator[Traced]:

@@ -11,7 +11,7 @@ uint64_t tail_mask(int channels) {
 }
 
 // rows x words_of(channels) random words without bits past the last channel
-void invent_words(Random* random, size_t rows, int channels, uint64_t* words) {
+void invent_words(SplitMix64* random, size_t rows, int channels, uint64_t* words) {
   const int count = words_of(channels);
   for (size_t row = 0; row < rows; ++row) {
     for (int word = 0; word < count; ++word) *words++ = random->next();
@@ -20,7 +20,7 @@ void invent_words(Random* random, size_t rows, int channels, uint64_t* words) {
 }
 
 // Of a size that keeps y near 1, with both signs where training gives both.
-void invent_slot(Random* random, const Step& step, int slot, void* to) {
+void invent_slot(SplitMix64* random, const Step& step, int slot, void* to) {
   const ConvShape& s = step.shape;
   const float unit = 1.0f / std::sqrt(float(s.k_bits()));
   float* values = static_cast<float*>(to);
@@ -48,7 +48,7 @@ bool InventedConstants::make(const Step& step, uint64_t seed) {
   memory = allocate(bytes);
   constants = {};
   if (!memory) return false;
-  Random random{seed};
+  SplitMix64 random{seed};
   char* place = memory.get();
   for (int slot = 0; slot < kSlots; ++slot) {
     const size_t size = constant_bytes(step, slot);
@@ -61,12 +61,12 @@ bool InventedConstants::make(const Step& step, uint64_t seed) {
 }
 
 void invent_values(uint64_t seed, size_t count, float* values) {
-  Random random{seed};
+  SplitMix64 random{seed};
   for (size_t i = 0; i < count; ++i) values[i] = random.uniform(-1.0f, 1.0f);
 }
 
 void invent_bits(uint64_t seed, const ConvShape& shape, uint64_t* bits) {
-  Random random{seed};
+  SplitMix64 random{seed};
   const int border = shape.border();
   const size_t words = words_of(shape.in_c), row = shape.padded_w() * words;
   std::memset(bits, 0, shape.padded_h() * row * sizeof *bits);

@@ -7,8 +7,8 @@
 
 namespace bnn {
 
-// SplitMix64 (Steele, Lea, Flood 2014): 64 good bits from a counter.
-struct Random {
+// (Steele, Lea, Flood 2014): 64 good bits from a counter.
+struct SplitMix64 {
   uint64_t state;
 
   uint64_t next() {

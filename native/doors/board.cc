@@ -1,0 +1,61 @@
+// bnn-board: the static program that runs on a board. argv in, JSON lines on stdout, messages on
+// stderr.
+#include <cstdio>
+#include <cstring>
+
+#include "doors/board/commands.h"
+#include "doors/board/facts.h"
+#include "doors/build_info.h"
+
+namespace {
+
+constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit networks take on it
+
+  bnn-board facts
+      One JSON object: CPU, instruction sets, caches, clock, kernel, build.
+
+  bnn-board layers --plan FILE [options]
+      Latency samples of every step of a .bnn plan, one JSON line for each:
+      {"index", "kernel", "iterations", "samples_ns", "warmup_ns", "checked", "cold", "sentinel_ns"}
+      or {"index", "error"}. A sample is the duration of `iterations` calls. Each step's output is
+      checked against the scalar kernels first; constants and inputs are invented from the seed.
+        --isa NAME            instruction set or kernel (default: $BNN_KERNEL, else the best)
+        --core N              run on this core alone (default: not pinned)
+        --samples N           rounds; each takes one sample of every step, in shuffled order (30)
+        --min-sample-ns N     batch calls until a sample lasts this long (2000000)
+        --warmup-ns N         warm up at least this long, until the median is stable (20000000)
+        --seed N              of constants, inputs and the order (0)
+        --cold                one call a sample, after sweeping the caches
+
+  bnn-board net --model FILE [options]
+      Latency samples of a whole network, one JSON line.
+        --isa, --core, --samples, --min-sample-ns, --warmup-ns   as above
+        --input FILE          raw float32 [height, width, channels]; adds "outputs"
+
+  bnn-board --version | --help
+
+Exit code: 0 done, 1 failed (see stderr), 2 wrong command line.
+)";
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace bnn;
+  const char* command = argc > 1 ? argv[1] : "";
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0) {
+      std::fputs(kHelp, stdout);
+      return kSuccess;
+    }
+  }
+  Arguments arguments(argc > 2 ? argc - 2 : 0, argv + 2);
+  if (std::strcmp(command, "layers") == 0) return run_layers(arguments);
+  if (std::strcmp(command, "net") == 0) return run_net(arguments);
+  if (std::strcmp(command, "facts") == 0) return arguments.good() ? print_facts() : kUsage;
+  if (std::strcmp(command, "--version") == 0) {
+    std::printf("bnn-board %s\n", kBuildInfo.version);
+    return kSuccess;
+  }
+  std::fprintf(stderr, "bnn-board: unknown command '%s'; see bnn-board --help\n", command);
+  return kUsage;
+}

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "doors/board/arguments.h"
+
+namespace bnn {
+
+// `bnn-board layers`: latency samples of every step of a plan, one JSON line each.
+int run_layers(Arguments arguments);
+
+// `bnn-board net`: latency samples and, on request, outputs of a whole network, one JSON line.
+int run_net(Arguments arguments);
+
+}  // namespace bnn
