@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -70,10 +71,10 @@ def cli() -> None:
     """
 
 
-def main() -> None:
-    """Entry point; maps every BnnDeployError to exit code 1."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; maps every BnnDeployError to exit code 1. arguments: of the command line, sys.argv's by default."""
     try:
-        cli(standalone_mode=False)
+        cli(arguments, standalone_mode=False)
     except click.exceptions.Exit as exc:
         sys.exit(exc.exit_code)
     except click.Abort:

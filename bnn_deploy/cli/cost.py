@@ -43,14 +43,14 @@ def command(
     names = architectures or tuple(reference_names())
     nets = {name: architecture_from(name, space, groups, doubling) for name in names}
     if steps:
-        costs = {f"{name}: {step.key}": step_cost(step) for name, net in nets.items() for step in plan(net)}
+        costs = [(f"{name}: {step.key}", step_cost(step)) for name, net in nets.items() for step in plan(net)]
     else:
-        costs = {name: network_cost(net) for name, net in nets.items()}
+        costs = [(name, network_cost(net)) for name, net in nets.items()]
     if as_json:
-        print_json([{"name": name, **cost.to_json()} for name, cost in costs.items()])
+        print_json([{"name": name, **cost.to_json()} for name, cost in costs])
     else:
         columns = ["step" if steps else "network", "BOPs", "FLOPs", "OPs", "parameters", "weights"]
-        print_table(f"Cost ({space_name})", columns, [[name, *_row(cost)] for name, cost in costs.items()])
+        print_table(f"Cost ({space_name})", columns, [[name, *_row(cost)] for name, cost in costs])
 
 
 def _row(cost: Cost) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnn_deploy import _native
 from bnn_deploy.errors import DeviceError, UnknownName
 from bnn_deploy.profiling.transport import LocalTransport, Transport
 
@@ -18,7 +19,7 @@ else:
     import tomli as tomllib
 
 BUILT_IN = Path(__file__).with_name("devices.toml")
-BOARD_BINARY = Path(__file__).parents[1] / "bin" / "bnn-board"
+BOARD_BINARY = Path(_native.__file__).parent / "bin" / "bnn-board"  # installed beside the extension module
 
 _FACTS_TIMEOUT_S = 30.0
 

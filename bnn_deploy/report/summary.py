@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bnn_deploy.report.tables import percent, print_table, us
@@ -14,10 +14,15 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     columns = ["network", "groups", "test accuracy", "latency predicted", "measured", "error", "OPs"]
     title = f"{summary['data']['name']}: budget {us(summary['budget_ns'])} on {summary['device']['cpu']}"
     print_table(title, columns, [_network(name, row) for name, row in rows])
-    columns = ["runtime", "images", "top-1 agrees", "max |logit diff|", "sums wrong", "sign flips"]
-    print_table("The winner's exported files against torch", columns, [_parity(row) for row in summary["parity"]])
+    print_parity("The winner's exported files against torch", summary["parity"])
     stages = [[name, f"{seconds:.1f} s"] for name, seconds in summary["seconds"].items()]
     print_table("Time", ["stage", "took"], [*stages, ["all", f"{sum(summary['seconds'].values()):.0f} s"]])
+
+
+def print_parity(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per runtime; rows as Parity.to_json gives them."""
+    columns = ["runtime", "images", "top-1 agrees", "max |logit diff|", "sums wrong", "sign flips"]
+    print_table(title, columns, [_parity(row) for row in rows])
 
 
 def _network(name: str, row: Mapping[str, Any]) -> list[str]:

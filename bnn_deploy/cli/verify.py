@@ -1,0 +1,92 @@
+"""`bnn-deploy verify`"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+import numpy as np
+
+from bnn_deploy.cli.console import say, stage
+from bnn_deploy.cli.options import json_option
+from bnn_deploy.errors import FileFormatError
+from bnn_deploy.export.files import model_path
+from bnn_deploy.latency.predict import predict_ns
+from bnn_deploy.latency.table import LatencyTable
+from bnn_deploy.profiling.device import open_device
+from bnn_deploy.profiling.network_latency import measure_network
+from bnn_deploy.profiling.profile import ProfileSettings
+from bnn_deploy.report.summary import print_parity
+from bnn_deploy.report.tables import print_json, us
+from bnn_deploy.runtimes.parity import Parity, check_parity
+from bnn_deploy.runtimes.registry import RUNTIMES
+from bnn_deploy.training.network_folder import NetworkFolder
+
+MIN_AGREEMENT = 0.995
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)), help="Repeatable [all].")
+@click.option("--images", type=click.IntRange(min=1), help="Only the first N test images.")
+@click.option("--table", type=click.Path(path_type=Path), help="Also compare the latency with this table's prediction.")
+@click.option("--device", default="host", show_default=True, help="Where to measure that latency.")
+@json_option
+def command(
+    folder: Path,
+    runtimes: tuple[str, ...],
+    images: int | None,
+    table: Path | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Check that FOLDER's exported files give torch's answers on the test images, in every runtime.
+
+    Integer sums of binary layers must be equal; signs that a rounding flipped are counted; top-1 must agree on
+    99.5 % of the images. Exit code 1 when a check fails.
+
+    \b
+    Examples:
+      bnn-deploy verify runs/mine/winner
+      bnn-deploy verify runs/mine/winner --runtime engine --table runs/tables/host.jsonl
+    """
+    network = NetworkFolder.open(folder)
+    test = network.load_data().test
+    count = min(images or len(test), len(test))
+    with stage("verify") as bar:
+        pixels = test.images(np.arange(count))
+        names = runtimes or tuple(RUNTIMES)
+        parity = []
+        for done, name in enumerate(names, start=1):
+            parity += check_parity(folder, pixels, [name])
+            bar.update(done, len(names), name)
+    latency = _latency(network, table, device) if table else None
+    failed = [row for row in parity if not _good(row)]
+    if as_json:
+        print_json({"parity": [row.to_json() for row in parity], "latency": latency, "passed": not failed})
+    else:
+        print_parity(f"{folder}: exported files against torch", [row.to_json() for row in parity])
+        if latency:
+            predicted, measured = latency["predicted_ns"], latency["measured_ns"]
+            click.echo(f"latency: predicted {us(predicted)}, measured {us(measured)} ({predicted / measured - 1:+.1%})")
+    if failed:
+        say(f"failed: {', '.join(row.runtime for row in failed)}")
+        sys.exit(1)
+
+
+def _good(row: Parity) -> bool:
+    return row.exact and row.top1_agreement >= MIN_AGREEMENT
+
+
+def _latency(network: NetworkFolder, table: Path, device_name: str) -> dict[str, float]:
+    model = model_path(network.path / "export", "bnn")
+    if not model.exists():
+        raise FileFormatError(f"{model}: missing; run `bnn-deploy export {network.path}`")
+    predicted_ns = predict_ns(network.architecture, LatencyTable.open(table))
+    device = open_device(device_name)
+    try:
+        measured_ns = measure_network(model, device, ProfileSettings()).latency_ns
+    finally:
+        device.close()
+    return {"predicted_ns": predicted_ns, "measured_ns": measured_ns}
