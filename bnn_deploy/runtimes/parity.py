@@ -29,7 +29,7 @@ from bnn_deploy.runtimes.base import Floats, Runtime, Tap
 from bnn_deploy.runtimes.registry import RUNTIMES, export_for, open_runtime, runtime_entry
 from bnn_deploy.steps import StepKind
 
-_VALUES_AT_ONCE = 1 << 25  # signs and sums of all layers that are held at a time, per runtime
+_VALUES_AT_ONCE = 1 << 23  # sums of all layers that are held at a time, per runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ class Parity:
         sums_compared, sums_wrong: integer sums of binary layers, see above; sums_unreadable: those that the runtime's
             output does not allow to be told (a scale of 0, or one too small beside the bias).
         signs_compared: input signs of all binary layers; sign_flips: how many differ from torch's, for each layer.
+        file: the exported file that was checked, None for one that was made for the check.
         seconds: wall time of the runtime alone, taps included. Not a benchmark.
     """
 
@@ -56,6 +57,7 @@ class Parity:
     sums_unreadable: int
     signs_compared: int
     sign_flips: tuple[int, ...]
+    file: Path | None
     seconds: float
 
     @property
@@ -70,7 +72,8 @@ class Parity:
 
     def to_json(self) -> dict[str, object]:
         """All fields and totals, JSON-ready."""
-        return {**asdict(self), "sign_flips_total": self.sign_flips_total}
+        file = None if self.file is None else str(self.file)
+        return {**asdict(self), "file": file, "sign_flips_total": self.sign_flips_total}
 
     def __str__(self) -> str:
         return (
@@ -85,11 +88,12 @@ def check_parity(
     images: Floats,
     runtimes: Sequence[str] | None = None,
 ) -> list[Parity]:
-    """Export a network for every runtime and compare each with torch on the same images.
+    """Run a network's exported files, each in its runtime, and compare them with torch on the same images.
 
     Args:
-        source: a folded graph, compared with itself computed in torch; or the folder of a trained network, whose
-            torch module is then what the others are compared with.
+        source: a folded graph: its files are made for the check and compared with the graph computed in torch. Or the
+            folder of a trained network: its exported files (`export/model.*`; one that is missing is made for the
+            check) are compared with the trained module. A file of other weights shows as wrong sums.
         images: float32 [N, H, W, C], N >= 1.
         runtimes: names of RUNTIMES; None: all of them.
 
@@ -107,8 +111,11 @@ def check_parity(
         runtime_entry(name).probe()
     graph, torch_runtime = _source(source)
     with TemporaryDirectory(prefix="bnn-parity-") as folder:
-        opened = [open_runtime(name, export_for(name, graph, Path(folder))) for name in names]
-        tallies = [_Tally(runtime, graph) for runtime in opened]
+        tallies = []
+        for name in names:
+            file = None if isinstance(source, DeployGraph) else _exported(source, name)
+            runtime = open_runtime(name, file or export_for(name, graph, Path(folder)))
+            tallies.append(_Tally(runtime, graph, file))
         for batch in _batches(graph, images):
             expected = torch_runtime.trace(batch)
             sums = [
@@ -122,8 +129,9 @@ def check_parity(
 class _Tally:
     """Adds up the comparison of one runtime with torch over batches."""
 
-    def __init__(self, runtime: Runtime, graph: DeployGraph) -> None:
+    def __init__(self, runtime: Runtime, graph: DeployGraph, file: Path | None) -> None:
         self._runtime = runtime
+        self._file = file
         self._steps = _binary_steps(graph)
         self._agreeing = 0
         self._max_abs_diff = 0.0
@@ -162,6 +170,7 @@ class _Tally:
             sums_unreadable=self._unreadable,
             signs_compared=self._signs,
             sign_flips=tuple(self._flips.tolist()),
+            file=self._file,
             seconds=self._seconds,
         )
 
@@ -194,6 +203,12 @@ def _batches(graph: DeployGraph, images: Floats) -> list[Floats]:
     values = sum(step.out_height * step.out_width * step.out_channels for step in steps)
     size = max(1, _VALUES_AT_ONCE // values)
     return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _exported(folder: Path, name: str) -> Path | None:
+    """The file of a runtime in the folder of a trained network, None when it was not exported."""
+    path = folder / "export" / f"model.{runtime_entry(name).suffix}"
+    return path if path.exists() else None
 
 
 def _source(source: DeployGraph | Path) -> tuple[DeployGraph, Runtime]:

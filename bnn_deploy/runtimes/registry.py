@@ -16,21 +16,28 @@ from bnn_deploy.runtimes.base import Runtime
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEntry:
-    """How to make and open the file of a runtime. probe raises RuntimeUnavailable when it is not installed."""
+    """How to make and open the file of a runtime.
 
+    suffix: of its files. probe: raises RuntimeUnavailable when the runtime is not installed.
+    """
+
+    suffix: str
     probe: Callable[[], None]
-    export: Callable[[DeployGraph, Path], Path]
+    export: Callable[[DeployGraph, Path], object]
     open: Callable[[Path], Runtime]
 
 
 def export_for(name: str, graph: DeployGraph, folder: Path) -> Path:
-    """Write the file that a runtime of RUNTIMES reads into a folder; returns its path.
+    """Write the file that a runtime of RUNTIMES reads, `model.<suffix>` in a folder that exists; returns its path.
 
     Raises:
         ExportError: the format cannot hold the graph.
         UnknownName: no such runtime.
     """
-    return runtime_entry(name).export(graph, folder)
+    entry = runtime_entry(name)
+    path = folder / f"model.{entry.suffix}"
+    entry.export(graph, path)
+    return path
 
 
 def open_runtime(name: str, path: Path) -> Runtime:
@@ -73,11 +80,10 @@ def _probe_engine() -> None:
         raise RuntimeUnavailable(f"this package's extension module is not built ({exc}); pip install .") from exc
 
 
-def _export_engine(graph: DeployGraph, folder: Path) -> Path:
+def _export_engine(graph: DeployGraph, path: Path) -> None:
     from bnn_deploy.engine.bnn_file import write_bnn
 
-    write_bnn(folder / "model.bnn", graph)
-    return folder / "model.bnn"
+    write_bnn(path, graph)
 
 
 def _open_engine(path: Path) -> Runtime:
@@ -92,11 +98,10 @@ def _probe_onnxruntime() -> None:
     import_onnxruntime()
 
 
-def _export_onnx(graph: DeployGraph, folder: Path) -> Path:
+def _export_onnx(graph: DeployGraph, path: Path) -> None:
     from bnn_deploy.export.onnx import export_onnx
 
-    export_onnx(graph, folder / "model.onnx")
-    return folder / "model.onnx"
+    export_onnx(graph, path)
 
 
 def _open_onnxruntime(path: Path) -> Runtime:
@@ -111,11 +116,10 @@ def _probe_lce() -> None:
     lce_python()
 
 
-def _export_tflite(graph: DeployGraph, folder: Path) -> Path:
+def _export_tflite(graph: DeployGraph, path: Path) -> None:
     from bnn_deploy.export.tflite import export_tflite
 
-    export_tflite(graph, folder / "model.tflite")
-    return folder / "model.tflite"
+    export_tflite(graph, path)
 
 
 def _open_lce(path: Path) -> Runtime:
@@ -125,7 +129,7 @@ def _open_lce(path: Path) -> Runtime:
 
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
-    "engine": RuntimeEntry(_probe_engine, _export_engine, _open_engine),
-    "onnxruntime": RuntimeEntry(_probe_onnxruntime, _export_onnx, _open_onnxruntime),
-    "lce": RuntimeEntry(_probe_lce, _export_tflite, _open_lce),
+    "engine": RuntimeEntry("bnn", _probe_engine, _export_engine, _open_engine),
+    "onnxruntime": RuntimeEntry("onnx", _probe_onnxruntime, _export_onnx, _open_onnxruntime),
+    "lce": RuntimeEntry("tflite", _probe_lce, _export_tflite, _open_lce),
 }

@@ -48,7 +48,7 @@ class TorchRuntime:
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
         check_images(images, self._shape)
-        with _evaluating(self._module):
+        with _reference_mode(), _evaluating(self._module):
             logits: Tensor = self._module(_channels_first(images))
         return _numpy(logits)
 
@@ -103,7 +103,7 @@ class GraphRuntime:
         check_images(images, image_shape(self._graph.architecture))
         taps: list[Tap] = []
         values = _channels_first(images)
-        with torch.inference_mode():
+        with _reference_mode():
             for index, deploy in enumerate(self._graph.steps):
                 if deploy.step.kind is StepKind.BCONV2D:
                     negative = values < _per_channel(self._graph.steps[index - 1], "threshold")
@@ -121,7 +121,7 @@ class GraphRuntime:
 def reference_sums(tap: Tap, deploy: DeployStep) -> npt.NDArray[np.int32]:
     """What the sums of a binary layer must be, given the input signs it saw: int32 [N, OH, OW, O]."""
     negative = torch.from_numpy(np.ascontiguousarray(tap.negative)).permute(0, 3, 1, 2)
-    with torch.inference_mode():
+    with _reference_mode():
         return _channels_last(binary_convolution(negative, deploy)).astype(np.int32)
 
 
@@ -192,11 +192,25 @@ def _numpy(values: Tensor) -> Floats:
 
 @contextmanager
 def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode comes back afterwards."""
+    """Evaluation mode; the mode comes back afterwards."""
     training = module.training
     module.eval()
+    try:
+        yield
+    finally:
+        module.train(training)
+
+
+@contextmanager
+def _reference_mode() -> Iterator[None]:
+    """One thread, as in every runtime, and no gradients; the number of threads comes back afterwards.
+
+    One thread is also the faster choice for many small operators on a machine that does other work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         with torch.inference_mode():
             yield
     finally:
-        module.train(training)
+        torch.set_num_threads(threads)
