@@ -54,7 +54,7 @@ struct GroupLanes {
 
   static bool supports(const ConvShape& s) {
     const int in_c = s.in_c_per_group();
-    if (s.in_c % kLaneBits != 0 || kLaneBits % in_c != 0) return false;
+    if (s.groups == 1 || s.in_c % kLaneBits != 0 || kLaneBits % in_c != 0) return false;
     const bool fits = V::kCountsBytes ? s.kernel * s.kernel * 8 <= 255 : s.k_bits() <= kMaxSum;
     return fits && s.k_bits() <= kMaxSum && kLaneBits / in_c * s.out_c_per_group() % kOutputs == 0;
   }

@@ -2,11 +2,13 @@
 #include <immintrin.h>
 
 #include "core/bconv2d/broadcast.h"
+#include "core/bconv2d/depthwise.h"
 #include "core/bconv2d/lanes.h"
 
 namespace bnn {
 
 extern const Bconv2dKernel bconv2d_avx512_dense;
+extern const Bconv2dKernel bconv2d_avx512_depthwise3x3;
 extern const Bconv2dKernel bconv2d_avx512_lanes8;
 extern const Bconv2dKernel bconv2d_avx512_lanes16;
 extern const Bconv2dKernel bconv2d_avx512_lanes32;
@@ -117,6 +119,28 @@ struct Avx512Lanes {
   }
 };
 
+struct Avx512Bits : Avx512Lanes {
+  static Bits parity(Bits a, Bits b, Bits c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+  static Bits majority(Bits a, Bits b, Bits c) { return _mm512_ternarylogic_epi64(a, b, c, 0xe8); }
+  static Bits both(Bits a, Bits b) { return _mm512_and_si512(a, b); }
+  static void expand(const uint64_t* planes, int step, int32_t* acc) {
+    __m512i sum_u8x64 = _mm512_maskz_set1_epi8(planes[0], 1);
+#pragma GCC unroll 3
+    for (int i = 1; i < 4; ++i) {
+      const __m512i weight = _mm512_set1_epi8(char(1 << i));
+      sum_u8x64 = _mm512_mask_add_epi8(sum_u8x64, planes[i * step], sum_u8x64, weight);
+    }
+    alignas(64) uint8_t bytes[64];
+    _mm512_store_si512(bytes, sum_u8x64);
+#pragma GCC unroll 4
+    for (int i = 0; i < 64; i += 16) {
+      const __m128i quarter = _mm_load_si128(reinterpret_cast<const __m128i*>(bytes + i));
+      _mm512_storeu_si512(acc + i, _mm512_cvtepu8_epi32(quarter));
+    }
+  }
+};
+
+using Depthwise = Depthwise3x3<Avx512Bits>;
 using Lanes8 = GroupLanes<Avx512Lanes, 8>;
 using Lanes16 = GroupLanes<Avx512Lanes, 16>;
 using Lanes32 = GroupLanes<Avx512Lanes, 32>;
@@ -149,6 +173,9 @@ bool generic_supports(const ConvShape&) { return true; }
 
 const Bconv2dKernel bconv2d_avx512_dense = {
     "bconv2d_avx512_dense", Isa::kAvx512, dense_supports, dense_bytes, dense_prepare, dense_row};
+const Bconv2dKernel bconv2d_avx512_depthwise3x3 = {
+    "bconv2d_avx512_depthwise3x3", Isa::kAvx512,       Depthwise::supports,
+    Depthwise::prepared_bytes,     Depthwise::prepare, Depthwise::run_row};
 const Bconv2dKernel bconv2d_avx512_lanes8 = {"bconv2d_avx512_lanes8", Isa::kAvx512,
                                              Lanes8::supports,        Lanes8::prepared_bytes,
                                              Lanes8::prepare,         Lanes8::run_row};
