@@ -181,8 +181,8 @@ class _Rules:
     def quantize(self, name: str, step: Step, before: DeployStep, values: int) -> int:
         """bits = (y < threshold) becomes SUB, LceQuantize: the bit (y - threshold < 0).
 
-        In IEEE arithmetic with gradual underflow y - t is negative exactly when y < t; y == t gives +0, the sign +1.
-        No SUB when every threshold is 0. Groups are padded before LceQuantize, see pad_groups.
+        The rounded y - t is negative exactly when y < t; y == t gives +0, the sign +1. (TensorFlow Lite flushes
+        subnormal numbers to 0, so this needs |y - t| >= 2**-126.) No SUB when every threshold is 0. Groups are padded before LceQuantize, see pad_groups.
         """
         threshold = before.constants["threshold"]
         if threshold.any():
@@ -215,7 +215,11 @@ class _Rules:
         return self.reshape(f"{name}.padded", values, (1, step.in_height, step.in_width, step.groups * padded))
 
     def bconv2d(self, name: str, deploy: DeployStep, bits: int) -> int:
-        """y = scale * dot + bias: LceBconv2d with multiplier and bias, in the engine's order."""
+        """y = scale * dot + bias: LceBconv2d with multiplier and bias.
+
+        Its kernels fold K into the bias, acc * (-2 * scale) + (K * scale + bias), so that y is rounded as a number of
+        the size of K * scale, and a padded layer as one of its padded K.
+        """
         step = deploy.step
         weights, surplus = padded_weights(deploy)
         bias = deploy.constants["bias"].astype(np.float32)

@@ -107,8 +107,9 @@ class LceRuntime:
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
         """The integers behind y = multiplier * sum + bias, and the channels in which float32 lets one read them.
 
-        y carries an error of up to eps * (|multiplier| * K + |bias|), so the quotient is off by eps * (K + |bias /
-        multiplier|). The padding's surplus (export.tflite.padded_weights) is taken off.
+        LCE computes acc * (-2 * multiplier) + (K * multiplier + bias), so y carries an error of up to
+        eps * (|multiplier| * K + |bias|), and the quotient is off by eps * (K + |bias / multiplier|). The padding's
+        surplus (export.tflite.padded_weights) is taken off.
         """
         multiplier, bias = (self._file.constant(operator.inputs[i]).astype(np.float64) for i in (2, 3))
         extra = (padded_channels(step) - step.in_channels) // step.groups * step.kernel**2
