@@ -194,6 +194,12 @@ def test_constants_that_no_file_can_hold(name: str, value: float, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_padded_tensor_too_large_for_the_format() -> None:
+    graph = random_graph(network(Block(16, 16, groups=16), size=(4096, 4096)), np.random.default_rng(0))
+    with pytest.raises(ExportError, match="exceeds 2\\*\\*31 values"):
+        to_flatbuffer(graph)
+
+
 @needs_lce
 @pytest.mark.parametrize("damage", ["empty", "noise", "missing", "truncated", "root"])
 def test_files_that_are_no_models(damage: str, tmp_path: Path, rng: np.random.Generator) -> None:

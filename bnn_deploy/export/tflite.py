@@ -182,7 +182,8 @@ class _Rules:
         """bits = (y < threshold) becomes SUB, LceQuantize: the bit (y - threshold < 0).
 
         The rounded y - t is negative exactly when y < t; y == t gives +0, the sign +1. (TensorFlow Lite flushes
-        subnormal numbers to 0, so this needs |y - t| >= 2**-126.) No SUB when every threshold is 0. Groups are padded before LceQuantize, see pad_groups.
+        subnormal numbers to 0, so this needs |y - t| >= 2**-126.) No SUB when every threshold is 0. Groups are padded
+        before LceQuantize, see pad_groups.
         """
         threshold = before.constants["threshold"]
         if threshold.any():
