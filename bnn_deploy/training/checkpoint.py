@@ -8,6 +8,7 @@ at, `checkpoint.json` and the file it names belong together.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -144,14 +145,17 @@ def restore_training_state(
             optimizer.state[parameter][key] = value
 
 
-def save_weights(path: Path, model: nn.Module, metadata: Mapping[str, str]) -> None:
-    """Weights and buffers alone, with a header of strings.
+def save_weights(path: Path, model: nn.Module, facts: Mapping[str, object]) -> None:
+    """Weights and buffers alone, with JSON-ready facts in the header.
+
+    The facts are one string, as safetensors writes several in an order that changes from process to process.
 
     Raises:
         BnnDeployError: the disk refuses.
     """
     tensors = {name: _plain(value) for name, value in model.state_dict().items()}
-    write_atomically(path, safetensors.torch.save(tensors, metadata=dict(metadata)))
+    header = {"bnn-deploy": json.dumps({"schema": SCHEMA, **facts}, sort_keys=True)}
+    write_atomically(path, safetensors.torch.save(tensors, metadata=header))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

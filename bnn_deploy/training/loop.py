@@ -122,7 +122,7 @@ def fit(
             progress(done)
     set_binarization(model, recipe.binarization)
     model.eval()
-    save_weights(run.weights, model, {"kind": "weights", "schema": "1", "seed": str(seed), "data": data.digest})
+    save_weights(run.weights, model, {"kind": "weights", "seed": seed, "data": data.digest})
     return TrainResult(run.weights, tuple(run.metrics))
 
 

@@ -1,0 +1,529 @@
+"""Training: recipes, schedule, losses, and above all that an interrupted run ends as if it had not been."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+
+from bnn_deploy.architecture import Architecture, Block, Stem
+from bnn_deploy.errors import BnnDeployError, FileFormatError, UnknownName
+from bnn_deploy.layers import Binarization, BinaryMobileNet, Ste, SteKind
+from bnn_deploy.training import (
+    RECIPES,
+    Data,
+    EpochMetrics,
+    Recipe,
+    TrainResult,
+    evaluate,
+    load_data,
+    named_recipe,
+    new_model,
+    new_supernet,
+    train,
+    train_supernet,
+)
+from bnn_deploy.training.batches import batch_count, plain_batches, train_batches
+from bnn_deploy.training.checkpoint import load_weights
+from bnn_deploy.training.loop import THREADS, fixed_threads
+from bnn_deploy.training.losses import mixed_loss, soft_loss
+from bnn_deploy.training.recipe import Decay
+from bnn_deploy.training.schedule import learning_rate
+from bnn_deploy.training.supernet import random_groups
+
+TINY = Architecture(8, 8, 3, Stem(8, stride=1), (Block(8, 16, stride=2, groups=2), Block(16, 16, groups=4)), classes=10)
+SHORT = Recipe(epochs=3, batch_size=256, real_weights=0.34, restart=True, weight_decay=1e-5)
+CHOICES = ((1, 2, 4), (1, 4))
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    return load_data("digits", 8, 8)
+
+
+class Interrupted(Exception):
+    """What stands for a killed process in tests that need no process."""
+
+
+def run(data: Data, folder: Path, *, stop_after: int | None = None, recipe: Recipe = SHORT, **options: float) -> bytes:
+    """Trains TINY with seed 5; the bytes of the final weights."""
+
+    def progress(metrics: EpochMetrics) -> None:
+        if metrics.epoch == stop_after:
+            raise Interrupted
+
+    return train(
+        new_model(TINY, recipe, 5), data, recipe, folder, seed=5, progress=progress, **options
+    ).weights.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: Data, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return run(data, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def interrupted(data: Data, tmp_path: Path) -> Path:
+    """A run folder that stands after 2 of 3 epochs."""
+    with pytest.raises(Interrupted):
+        run(data, tmp_path, stop_after=2)
+    return tmp_path
+
+
+# --- interruption ---------------------------------------------------------------------------------------------------
+
+KILL_SCRIPT = """
+import os, random, signal, sys, time
+from pathlib import Path
+from bnn_deploy.training import load_data, train
+from tests.test_training import SHORT, TINY, new_model
+data, folder, rng = load_data("digits", 8, 8), Path(sys.argv[1]), random.Random(int(sys.argv[2]))
+kills, seen = 0, None
+for round in range(20):  # ends: each child lives for at least one new checkpoint of the 15 there are
+    child = os.fork()  # nothing was computed with torch's threads yet, so forking is safe
+    if child == 0:
+        train(new_model(TINY, SHORT, 5), data, SHORT, folder, seed=5, checkpoint_s=0.0)
+        os._exit(0)
+    wanted, ended = rng.randint(1, 4), 0
+    while wanted and not ended:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        now = (folder / "checkpoint.json").read_bytes() if (folder / "checkpoint.json").exists() else None
+        wanted, seen = wanted - (now != seen), now
+        time.sleep(0.0005)
+    time.sleep(rng.uniform(0, 0.02))
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+        ended, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        print(kills)
+        sys.exit(os.waitstatus_to_exitcode(status))
+    kills += 1
+"""
+
+
+def test_killed_at_random_moments_ends_with_the_same_bits(tmp_path: Path, uninterrupted: bytes) -> None:
+    root = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", KILL_SCRIPT, str(tmp_path / "run"), "7"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3
+    assert (tmp_path / "run/weights.safetensors").read_bytes() == uninterrupted
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    checkpoint = "checkpoint-00003-000000.safetensors"
+    assert names == {"metrics.jsonl", "checkpoint.json", checkpoint, "weights.safetensors"}
+
+
+def test_resumes_after_an_epoch(interrupted: Path, data: Data, uninterrupted: bytes) -> None:
+    assert run(data, interrupted) == uninterrupted
+
+
+def test_resumes_within_an_epoch(
+    data: Data, tmp_path: Path, uninterrupted: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def broken_loss(*args: object) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 7:  # of 4 batches an epoch
+            raise Interrupted
+        return mixed_loss(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("bnn_deploy.training.single.mixed_loss", broken_loss)
+    with pytest.raises(Interrupted):
+        run(data, tmp_path, checkpoint_s=0.0)
+    assert (tmp_path / "checkpoint-00001-000002.safetensors").exists()
+    assert run(data, tmp_path) == uninterrupted
+    assert calls == 13  # 6 done, 1 broken, 6 left
+
+
+def test_starting_weights_come_from_the_checkpoint(interrupted: Path, data: Data, uninterrupted: bytes) -> None:
+    other = new_model(TINY, SHORT, 99)
+    assert train(other, data, SHORT, interrupted, seed=5).weights.read_bytes() == uninterrupted
+
+
+def test_complete_run_returns_at_once(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = run(data, tmp_path)
+    metrics = (tmp_path / "metrics.jsonl").read_bytes()
+    monkeypatch.setattr("bnn_deploy.training.single.mixed_loss", None)  # no step is done
+    model = new_model(TINY, SHORT, 0)
+    result = train(model, data, SHORT, tmp_path, seed=5)
+    assert result.weights.read_bytes() == weights
+    assert (tmp_path / "metrics.jsonl").read_bytes() == metrics
+    assert evaluate(model, data.val).accuracy == result.accuracy
+
+
+def test_killed_between_checkpoint_and_metrics(interrupted: Path, data: Data, uninterrupted: bytes) -> None:
+    path = interrupted / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]) + lines[-1][:20])  # the second epoch's line is torn
+    assert run(data, interrupted) == uninterrupted
+    assert [json.loads(line).get("epoch") for line in path.read_text().splitlines()] == [None, 1, 2, 3]
+
+
+def test_killed_before_the_first_checkpoint_was_complete(data: Data, tmp_path: Path, uninterrupted: bytes) -> None:
+    with pytest.raises(Interrupted):
+        run(data, tmp_path, stop_after=1)
+    journal = tmp_path / "metrics.jsonl"
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+    (tmp_path / "checkpoint.json").unlink()
+    (tmp_path / "checkpoint-00001-000000.safetensors").rename(tmp_path / "checkpoint-00000-000000.safetensors")
+    (tmp_path / ".checkpoint.json.1.part").write_bytes(b"{")
+    assert run(data, tmp_path) == uninterrupted
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_full_disk(data: Data, tmp_path: Path, uninterrupted: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs, real = 0, os.fsync
+
+    def fsync(handle: int) -> None:
+        nonlocal syncs
+        syncs += 1
+        if syncs == 14:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(BnnDeployError, match=r"cannot be written: No space left on device; free some space"):
+        run(data, tmp_path)
+    assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob(".*.part"))
+    monkeypatch.setattr(os, "fsync", real)
+    assert run(data, tmp_path) == uninterrupted
+
+
+# --- damage and misuse ----------------------------------------------------------------------------------------------
+
+
+def tensors_of(folder: Path) -> Path:
+    (path,) = folder.glob("checkpoint-*.safetensors")
+    return path
+
+
+def test_truncated_or_altered_tensors(interrupted: Path, data: Data) -> None:
+    path = tensors_of(interrupted)
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:100], b"", whole[:-5] + bytes([whole[-5] ^ 1]) + whole[-4:]):
+        path.write_bytes(damaged)
+        with pytest.raises(FileFormatError, match=r"truncated or altered.*another run folder to start anew"):
+            run(data, interrupted)
+    path.unlink()
+    with pytest.raises(FileFormatError, match=r"cannot be read \(No such file or directory\); restore"):
+        run(data, interrupted)
+
+
+def test_altered_or_missing_checkpoint_json(interrupted: Path, data: Data) -> None:
+    path = interrupted / "checkpoint.json"
+    whole = path.read_bytes()
+    for damaged in (whole.replace(b'"epoch":2', b'"epoch":1', 1), whole[:30], b"", b"{}", b"\xff"):
+        path.write_bytes(damaged)
+        with pytest.raises(FileFormatError, match=r"checkpoint\.json: damaged .*; restore"):
+            run(data, interrupted)
+    path.unlink()
+    with pytest.raises(FileFormatError, match=r"checkpoint\.json: missing, though checkpoint-00002"):
+        run(data, interrupted)
+    tensors_of(interrupted).unlink()
+    with pytest.raises(FileFormatError, match=r"checkpoint\.json: missing, though 2 epochs were done"):
+        run(data, interrupted)
+
+
+def test_metrics_and_checkpoint_of_different_runs(interrupted: Path, data: Data) -> None:
+    path = interrupted / "metrics.jsonl"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-2]))
+    with pytest.raises(FileFormatError, match=r"do not belong together"):
+        run(data, interrupted)
+
+
+def test_other_settings_are_refused(interrupted: Path, data: Data) -> None:
+    other_data = load_data("digits", 8, 8, seed=1)
+    wider = replace(TINY, blocks=(Block(8, 16, stride=2, groups=4), Block(16, 16, groups=4)))
+    model = new_model(TINY, SHORT, 5)
+    with pytest.raises(BnnDeployError, match=r"other settings: seed was 5, is 6\. Use another run folder"):
+        train(model, data, SHORT, interrupted, seed=6)
+    with pytest.raises(
+        BnnDeployError, match=r"recipe\.epochs was 3, is 4; recipe\.activation_ste\.clip was 1\.0, is 1\.5"
+    ):
+        train(model, data, replace(SHORT, epochs=4, activation_ste=Ste(clip=1.5)), interrupted, seed=5)
+    with pytest.raises(BnnDeployError, match=r"data\.digest was"):
+        train(model, other_data, SHORT, interrupted, seed=5)
+    with pytest.raises(BnnDeployError, match=r"architecture\.blocks was"):
+        train(new_model(wider, SHORT, 5), data, SHORT, interrupted, seed=5)
+    with pytest.raises(BnnDeployError, match=r"teacher was None, is '[0-9a-f]{56}"):
+        train(model, data, SHORT, interrupted, seed=5, teacher=new_model(TINY, SHORT, 1))
+
+
+def test_folder_in_use(data: Data, tmp_path: Path) -> None:
+    def progress(metrics: EpochMetrics) -> None:
+        with pytest.raises(BnnDeployError, match="another process is writing it"):
+            run(data, tmp_path)
+
+    train(new_model(TINY, SHORT, 5), data, SHORT, tmp_path, seed=5, progress=progress)
+
+
+def test_network_must_fit_the_data(data: Data, tmp_path: Path) -> None:
+    for other in (replace(TINY, height=16), replace(TINY, classes=11)):
+        with pytest.raises(ValueError, match="the network expects"):
+            train(new_model(other, SHORT, 0), data, SHORT, tmp_path, seed=0)
+
+
+def test_loss_that_is_not_finite(data: Data, tmp_path: Path) -> None:
+    model = new_model(TINY, SHORT, 0)
+    torch.nn.init.constant_(model.classifier.bias, math.nan)
+    with pytest.raises(BnnDeployError, match=r"the loss became nan in epoch 1, batch 1; lower the learning rate"):
+        train(model, data, SHORT, tmp_path, seed=0)
+
+
+def test_weights_of_another_network(data: Data, tmp_path: Path) -> None:
+    run(data, tmp_path)
+    with pytest.raises(FileFormatError, match="the weights of another network"):
+        load_weights(tmp_path / "weights.safetensors", new_model(replace(TINY, classes=3), SHORT, 0))
+    (tmp_path / "weights.safetensors").write_bytes(b"12345678901")
+    with pytest.raises(FileFormatError, match="cannot be read as weights"):
+        load_weights(tmp_path / "weights.safetensors", new_model(TINY, SHORT, 0))
+
+
+# --- what training does ---------------------------------------------------------------------------------------------
+
+
+def test_learns(data: Data, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=6, batch_size=64, learning_rate=1e-2)
+    seen: list[EpochMetrics] = []
+    model = new_model(TINY, recipe, 0)
+    result = train(model, data, recipe, tmp_path, seed=0, progress=seen.append)
+    assert isinstance(result, TrainResult)
+    assert result.metrics == tuple(seen)
+    assert [metrics.epoch for metrics in seen] == [1, 2, 3, 4, 5, 6]
+    assert seen[-1].loss < seen[0].loss - 0.5
+    assert result.accuracy > 0.4  # a guess is right in 0.1
+    assert result.seconds == seen[-1].seconds > seen[0].seconds > 0
+    assert not model.training
+    fresh = new_model(TINY, recipe, 1)
+    load_weights(result.weights, fresh)
+    assert evaluate(fresh, data.val).accuracy == result.accuracy
+
+
+def test_teacher_and_twin(data: Data, tmp_path: Path, uninterrupted: bytes) -> None:
+    recipe = replace(SHORT, distillation=1.0)
+    teacher = new_model(TINY, recipe.twin(), 0)
+    train(teacher, data, recipe.twin(), tmp_path / "teacher", seed=0)
+    assert {unit.sign.binarization for unit in list(teacher.units)[1:]} == {Binarization.NONE}
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    taught = train(new_model(TINY, recipe, 5), data, recipe, tmp_path / "taught", seed=5, teacher=teacher)
+    assert taught.weights.read_bytes() != uninterrupted
+    assert all(torch.equal(before[name], value) for name, value in teacher.state_dict().items())
+
+
+def test_two_steps(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights are real for the first third of the epochs, then binary; decay only while they are real."""
+    recipe = replace(SHORT, epochs=6, real_weights=1 / 3)
+    modes = [recipe.binarization_at(epoch) for epoch in range(6)]
+    assert modes == [Binarization.ACTIVATIONS] * 2 + [Binarization.FULL] * 4
+    decays: list[float] = []
+    step = torch.optim.Adam.step
+
+    def spy(self: torch.optim.Adam, *args: object) -> object:
+        decays.append(self.param_groups[0]["weight_decay"])
+        assert self.param_groups[1]["weight_decay"] == 0
+        return step(self, *args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", spy)
+    run(data, tmp_path, recipe=recipe)
+    assert decays == [1e-5] * 8 + [0.0] * 16
+
+
+def test_new_model_follows_from_its_seed_and_leaves_torch_alone() -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    models = [new_model(TINY, SHORT, seed) for seed in (3, 3, 4)]
+    assert torch.equal(torch.get_rng_state(), before)
+    weights = [model.units[1].conv.weight for model in models]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_threads_are_fixed_and_put_back() -> None:
+    before = torch.get_num_threads()
+    with fixed_threads(), fixed_threads(1):
+        assert torch.get_num_threads() == 1
+    with fixed_threads():
+        assert torch.get_num_threads() == THREADS
+    assert torch.get_num_threads() == before
+
+
+# --- the supernet ---------------------------------------------------------------------------------------------------
+
+SUPERNET_RECIPE = Recipe(epochs=2, batch_size=256, distillation=1.0)
+
+
+def run_supernet(data: Data, folder: Path, stop_after: int | None = None, checkpoint_s: float = 300) -> bytes:
+    def progress(metrics: EpochMetrics) -> None:
+        if metrics.epoch == stop_after:
+            raise Interrupted
+
+    supernet = new_supernet(TINY, CHOICES, SUPERNET_RECIPE, 2)
+    result = train_supernet(
+        supernet, data, SUPERNET_RECIPE, folder, seed=2, progress=progress, checkpoint_s=checkpoint_s
+    )
+    assert supernet.groups == (1, 1)
+    return result.weights.read_bytes()
+
+
+def test_supernet_resumes_exactly(data: Data, tmp_path: Path) -> None:
+    whole = run_supernet(data, tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run_supernet(data, tmp_path / "parts", stop_after=1)
+    assert run_supernet(data, tmp_path / "parts", checkpoint_s=0.0) == whole
+
+
+def test_supernet_folder_is_not_a_network_folder(data: Data, tmp_path: Path) -> None:
+    run_supernet(data, tmp_path)
+    with pytest.raises(BnnDeployError, match="task was 'supernet', is 'network'"):
+        train(new_model(TINY, SUPERNET_RECIPE, 2), data, SUPERNET_RECIPE, tmp_path, seed=2)
+
+
+def test_every_choice_is_trained(data: Data, tmp_path: Path) -> None:
+    supernet = new_supernet(TINY, CHOICES, SUPERNET_RECIPE, 2)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    train_supernet(supernet, data, replace(SUPERNET_RECIPE, random_subnets=3), tmp_path, seed=2)
+    unchanged = [name for name, value in supernet.state_dict().items() if torch.equal(before[name], value)]
+    assert unchanged == []
+
+
+def test_random_groups() -> None:
+    drawn = [random_groups(CHOICES, 2, seed=0, epoch=1, batch=batch) for batch in range(200)]
+    assert drawn[7] == random_groups(CHOICES, 2, seed=0, epoch=1, batch=7)
+    assert drawn != [random_groups(CHOICES, 2, seed=1, epoch=1, batch=batch) for batch in range(200)]
+    counts = np.unique([groups[0] for pair in drawn for groups in pair], return_counts=True)
+    assert counts[0].tolist() == [1, 2, 4]
+    assert min(counts[1]) > 100  # of 400, 133 expected
+
+
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+def test_recipe_json_round_trip() -> None:
+    odd = Recipe(
+        epochs=7,
+        decay=Decay.LINEAR,
+        activation_ste=Ste(SteKind.CLIPPED_IDENTITY, 1.25),
+        binarization=Binarization.NONE,
+        distillation=0.5,
+        temperature=2.0,
+    )
+    for recipe in (*RECIPES.values(), odd):
+        assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema": 2}, {"epoch": 3}, {"decay": "steps"}, {"activation_ste": 1}, {"epochs": 0}, {"batch_size": "a"}],
+)
+def test_malformed_recipe(change: dict[str, object]) -> None:
+    with pytest.raises(FileFormatError, match="recipe: "):
+        Recipe.from_json({**SHORT.to_json(), **change})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("epochs", 0), ("warmup", 1.5), ("learning_rate", 0.0), ("weight_decay", -1.0), ("distillation", math.nan)],
+)
+def test_recipe_ranges(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        replace(SHORT, **{name: value})  # type: ignore[arg-type]
+
+
+def test_unknown_recipe() -> None:
+    assert named_recipe("quick") is RECIPES["quick"]
+    with pytest.raises(UnknownName, match="unknown recipe 'quik'; did you mean quick"):
+        named_recipe("quik")
+
+
+def test_learning_rate() -> None:
+    recipe = Recipe(epochs=10, learning_rate=2.0, warmup=0.1)
+    rates = [learning_rate(recipe, epoch, batch, 10) for epoch in range(10) for batch in range(10)]
+    assert np.argmax(rates) in (9, 10)
+    np.testing.assert_allclose(rates[:10], np.arange(0.1, 2.0, 0.2))
+    np.testing.assert_allclose(rates[10:], 1 + np.cos(np.pi * (np.arange(90) + 0.5) / 90))
+    line = [learning_rate(replace(recipe, decay=Decay.LINEAR, warmup=0.0), epoch, 0, 1) for epoch in range(10)]
+    np.testing.assert_allclose(line, 2 * (1 - (np.arange(10) + 0.5) / 10))
+    twice = replace(recipe, real_weights=0.4, restart=True)
+    rates = [learning_rate(twice, epoch, batch, 10) for epoch in range(10) for batch in range(10)]
+    assert max(rates[:40]) > 1.9
+    assert max(rates[40:]) > 1.9
+    assert rates[39] < 0.01
+    assert rates[99] < 0.01
+
+
+def test_soft_loss_is_the_divergence() -> None:
+    rng = np.random.default_rng(0)
+    logits, teacher = rng.normal(size=(2, 5, 4))
+    p = np.exp(teacher / 3) / np.exp(teacher / 3).sum(axis=1, keepdims=True)
+    q = np.exp(logits / 3) / np.exp(logits / 3).sum(axis=1, keepdims=True)
+    expected = 9 * (p * np.log(p / q)).sum(axis=1).mean()
+    assert float(soft_loss(torch.tensor(logits), torch.tensor(teacher), 3.0)) == pytest.approx(expected)
+    labels = torch.tensor([0, 1, 2, 3, 0])
+    recipe = Recipe(epochs=1, distillation=0.25, temperature=3.0, label_smoothing=0.1)
+    hard = float(F.cross_entropy(torch.tensor(logits), labels, label_smoothing=0.1))
+    mixed = float(mixed_loss(torch.tensor(logits), labels, torch.tensor(teacher), recipe))
+    assert mixed == pytest.approx(0.75 * hard + 0.25 * expected)
+    assert float(mixed_loss(torch.tensor(logits), labels, None, recipe)) == pytest.approx(hard)
+
+
+def test_batches_cover_an_epoch_and_resume(data: Data) -> None:
+    def epoch(number: int, first: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return list(train_batches(data.train, 100, seed=1, epoch=number, first=first))
+
+    whole = epoch(0)
+    assert len(whole) == batch_count(data.train, 100) == 11
+    assert sum(len(labels) for _, labels in whole) == len(data.train)
+    assert {len(labels) for _, labels in whole} == {96, 97}
+    assert sorted(torch.cat([labels for _, labels in whole]).tolist()) == sorted(data.train.labels.tolist())
+    for first in (4, 10, 11):
+        rest = epoch(0, first)
+        assert len(rest) == 11 - first
+        assert all(
+            torch.equal(a[0], b[0]) and torch.equal(a[1], b[1]) for a, b in zip(rest, whole[first:], strict=True)
+        )
+    assert not torch.equal(whole[0][1], epoch(1)[0][1])
+    images = whole[0][0]
+    assert images.shape[1:] == (3, 8, 8)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_plain_batches_keep_the_order(data: Data) -> None:
+    labels = torch.cat([labels for _, labels in plain_batches(data.val, 100)])
+    assert labels.tolist() == data.val.labels.tolist()
+
+
+def test_checkpoint_holds_no_pickle(interrupted: Path) -> None:
+    tensors = safetensors.torch.load_file(tensors_of(interrupted))
+    assert "model.classifier.weight" in tensors
+    assert "adam.classifier.weight.exp_avg_sq" in tensors
+    assert {path.suffix for path in interrupted.iterdir()} == {".json", ".jsonl", ".safetensors"}
+
+
+def test_copied_folder_resumes(interrupted: Path, data: Data, tmp_path: Path, uninterrupted: bytes) -> None:
+    copy = tmp_path.parent / f"{tmp_path.name}-copy"
+    shutil.copytree(interrupted, copy)
+    assert run(data, copy) == uninterrupted
+
+
+def test_model_type() -> None:
+    assert isinstance(new_model(TINY, SHORT, 0), BinaryMobileNet)
