@@ -20,6 +20,11 @@ from bnn_deploy.runtimes.engine import EngineRuntime
 from bnn_deploy.runtimes.parity import check_parity
 from bnn_deploy.runtimes.registry import RUNTIMES, export_for, missing_runtimes, open_runtime
 from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime
+from bnn_deploy.settings import write_json
+from bnn_deploy.training.checkpoint import save_weights
+from bnn_deploy.training.network_folder import NetworkFolder
+from bnn_deploy.training.recipe import Recipe
+from bnn_deploy.training.single import new_model
 from tests.graphs import NETWORKS, named_graph, random_images, tied_graph, with_constant
 
 MISSING = missing_runtimes()
@@ -172,16 +177,36 @@ def test_unknown_and_missing_runtimes(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "lce" in missing_runtimes()
 
 
-def test_wrong_weights_in_a_file_show(
-    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A file of other weights: its sums are not those of the graph."""
-    graph = named_graph("dense")
+def _trained_folder(path: Path) -> NetworkFolder:
+    """What training leaves, in a moment: random weights, batch norms that have seen data."""
+    folder = NetworkFolder(path, NETWORKS["dense"], data="digits", recipe=Recipe(epochs=1), seed=0)
+    write_json(path / "network.json", folder._to_json())
+    module = new_model(folder.architecture, folder.recipe, folder.seed)
+    module(torch.from_numpy(random_images(folder.architecture, 8, np.random.default_rng(1))).permute(0, 3, 1, 2))
+    save_weights(path / "weights.safetensors", module, {})
+    return folder
+
+
+def test_folder_of_a_trained_network(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    folder = _trained_folder(tmp_path)
+    images = random_images(folder.architecture, 4, rng)
+    (row,) = check_parity(tmp_path, images, [runtime_name])
+    assert row.exact
+    assert row.file is None
+    assert row.sums_compared > 0
+    assert row.sign_flips_total <= 1e-2 * row.signs_compared
+
+
+def test_exported_files_of_a_folder_are_what_is_checked(tmp_path: Path, rng: np.random.Generator) -> None:
+    """A file that was exported before the weights changed: its sums are not those of the network."""
+    folder = _trained_folder(tmp_path)
+    (tmp_path / "export").mkdir()
+    graph = fold(folder.load())
     weights = graph.steps[1].constants["weights"].copy()
     weights[0, 0, 0, 0] *= -1
-    stale = export_for("onnxruntime", with_constant(graph, 1, "weights", weights), tmp_path)
-    monkeypatch.setattr(parity, "export_for", lambda name, graph, folder: stale)
-    (row,) = check_parity(graph, random_images(graph.architecture, 2, rng), ["onnxruntime"])
+    stale = export_for("onnxruntime", with_constant(graph, 1, "weights", weights), tmp_path / "export")
+    (row,) = check_parity(tmp_path, random_images(folder.architecture, 2, rng), ["onnxruntime"])
+    assert row.file == stale
     assert row.sums_wrong > 0
 
 
