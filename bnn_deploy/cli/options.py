@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +14,14 @@ from bnn_deploy.errors import ArchitectureError, FileFormatError
 from bnn_deploy.references import reference
 from bnn_deploy.space import Space, load_space
 
+if TYPE_CHECKING:
+    from bnn_deploy.training.recipe import Recipe
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
 )
+epochs_option = click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's own number.")
 space_option = click.option(
     "--space", "space_name", default="mobilenet-32", show_default=True, help="A preset, or a TOML file."
 )
@@ -34,14 +40,20 @@ def architecture_from(
     Raises:
         UnknownName, ArchitectureError, FileFormatError: as the parts say.
     """
-    from dataclasses import replace
-
     net = _read(Path(name_or_file)) if name_or_file and name_or_file.endswith(".json") else None
     if net is None:
         net = reference(name_or_file, space) if name_or_file else space.base
     if groups:
         net = net.with_groups(parse_groups(groups))
     return replace(net, doubling=Doubling(doubling)) if doubling else net
+
+
+def chosen_recipe(name: str, epochs: int | None) -> Recipe:
+    """A named recipe, with another number of epochs if given."""
+    from bnn_deploy.training.recipe import named_recipe
+
+    recipe = named_recipe(name)
+    return recipe if epochs is None else replace(recipe, epochs=epochs)
 
 
 def parse_groups(text: str) -> tuple[int, ...]:

@@ -7,13 +7,21 @@ from pathlib import Path
 import click
 
 from bnn_deploy.cli.console import say, stage
-from bnn_deploy.cli.options import default_table, json_option, load_space_for, seed_option, space_option
+from bnn_deploy.cli.options import (
+    chosen_recipe,
+    default_table,
+    epochs_option,
+    json_option,
+    load_space_for,
+    seed_option,
+    space_option,
+)
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.report.tables import percent, print_json, print_table, us
 from bnn_deploy.search.evolution import EvolutionSettings, State
 from bnn_deploy.search.run import Found, Search
 from bnn_deploy.training.data import load_data
-from bnn_deploy.training.recipe import RECIPES, named_recipe
+from bnn_deploy.training.recipe import RECIPES
 from bnn_deploy.training.run import EpochMetrics
 
 _DEFAULTS = EvolutionSettings()
@@ -29,6 +37,7 @@ _DEFAULTS = EvolutionSettings()
 @click.option("--population", type=click.IntRange(min=2), default=_DEFAULTS.population, show_default=True)
 @click.option("--generations", type=click.IntRange(min=0), default=_DEFAULTS.generations, show_default=True)
 @click.option("--recipe", default="standard-supernet", show_default=True, help=f"One of {', '.join(RECIPES)}.")
+@epochs_option
 @seed_option
 @json_option
 def command(
@@ -41,6 +50,7 @@ def command(
     population: int,
     generations: int,
     recipe: str,
+    epochs: int | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -63,7 +73,7 @@ def command(
         budget_ns=None if budget_us is None else 1e3 * budget_us,
     )
     latencies = LatencyTable.open(table or default_table(device))
-    search = Search(out, space, images, latencies, recipe=named_recipe(recipe), settings=settings, seed=seed)
+    search = Search(out, space, images, latencies, recipe=chosen_recipe(recipe, epochs), settings=settings, seed=seed)
     with stage("supernet") as bar:
 
         def epoch(done: EpochMetrics) -> None:

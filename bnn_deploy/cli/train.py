@@ -7,12 +7,20 @@ from pathlib import Path
 import click
 
 from bnn_deploy.cli.console import say, stage
-from bnn_deploy.cli.options import architecture_from, json_option, load_space_for, seed_option, space_option
+from bnn_deploy.cli.options import (
+    architecture_from,
+    chosen_recipe,
+    epochs_option,
+    json_option,
+    load_space_for,
+    seed_option,
+    space_option,
+)
 from bnn_deploy.report.tables import percent, print_json
 from bnn_deploy.search.run import read_winner
 from bnn_deploy.training.data import load_data
 from bnn_deploy.training.network_folder import NetworkFolder
-from bnn_deploy.training.recipe import RECIPES, named_recipe
+from bnn_deploy.training.recipe import RECIPES
 from bnn_deploy.training.run import EpochMetrics
 
 
@@ -23,6 +31,7 @@ from bnn_deploy.training.run import EpochMetrics
 @click.option("--groups", help="Group count of each block, with commas; replaces the architecture's own.")
 @click.option("--data", default="digits", show_default=True, help="digits, shapes, cifar10:DIR or imagefolder:DIR.")
 @click.option("--recipe", default="standard", show_default=True, help=f"One of {', '.join(RECIPES)}.")
+@epochs_option
 @click.option("--teacher", type=click.Path(path_type=Path), help="Folder of a trained network to learn from.")
 @click.option("--float-twin", is_flag=True, help="Train the real-valued network of the same shape instead.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder of the network  [default: RUN/winner].")
@@ -35,6 +44,7 @@ def command(
     groups: str | None,
     data: str,
     recipe: str,
+    epochs: int | None,
     teacher: Path | None,
     float_twin: bool,
     out: Path | None,
@@ -59,7 +69,7 @@ def command(
     else:
         images = load_data(data, space.base.height, space.base.width)
         net = architecture_from(architecture, space.with_classes(images.classes), groups)
-    chosen = named_recipe(recipe)
+    chosen = chosen_recipe(recipe, epochs)
     network = NetworkFolder(folder, net, data, chosen.twin() if float_twin else chosen, seed, teacher)
     images = network.load_data()
     with stage(f"train {folder}") as bar:
