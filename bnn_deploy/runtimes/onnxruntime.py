@@ -39,6 +39,7 @@ class OnnxRuntime:
 
     def __init__(self, path: str | os.PathLike[str], library: str | os.PathLike[str] | None = None) -> None:
         self._ort = import_onnxruntime()
+        self._errors = _error_types()
         self._path = Path(path)
         self._library = library
         self._model = _load(self._path)
@@ -85,11 +86,11 @@ class OnnxRuntime:
         if self._library is not None:
             try:
                 options.register_custom_ops_library(os.fspath(self._library))
-            except Exception as exc:  # onnxruntime has no common base for its errors
+            except self._errors as exc:
                 raise RuntimeUnavailable(f"{self._library}: ONNX Runtime cannot use this library: {exc}") from exc
         try:
             return self._ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # likewise
+        except self._errors as exc:
             raise FileFormatError(f"{self._path}: ONNX Runtime refuses it: {exc}") from exc
 
     def _predict(self, session: object, images: Floats, names: list[str]) -> list[Floats]:
@@ -106,6 +107,13 @@ def _load(path: Path) -> onnx.ModelProto:
         raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
     except DecodeError as exc:
         raise FileFormatError(f"{path}: not an ONNX model: {exc}") from exc
+
+
+def _error_types() -> tuple[type[Exception], ...]:
+    """ONNX Runtime's own exceptions; they share no base but Exception."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    return tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
 
 
 def import_onnxruntime() -> ModuleType:
