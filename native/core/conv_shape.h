@@ -15,7 +15,9 @@ enum class Shortcut : int32_t {
 };
 
 // Words of one pixel of packed channels (bitpack.h holds the bit rule).
-constexpr int words_of(int channels) { return (channels + 63) / 64; }
+// Always inlined, like all of ConvShape: the files compiled for one instruction set must hold no
+// weak copy that the linker might keep for everybody.
+[[gnu::always_inline]] constexpr int words_of(int channels) { return (channels + 63) / 64; }
 
 struct ConvShape {
   int32_t in_h, in_w, in_c;
@@ -23,18 +25,18 @@ struct ConvShape {
   int32_t kernel, stride, groups;
   int32_t pad_top, pad_left;  // TensorFlow's SAME rule, the smaller half first
 
-  int in_c_per_group() const { return in_c / groups; }
-  int out_c_per_group() const { return out_c / groups; }
+  [[gnu::always_inline]] int in_c_per_group() const { return in_c / groups; }
+  [[gnu::always_inline]] int out_c_per_group() const { return out_c / groups; }
   // Length of one dot product in bits; a binary convolution is K - 2 * acc.
-  int k_bits() const { return kernel * kernel * in_c_per_group(); }
+  [[gnu::always_inline]] int k_bits() const { return kernel * kernel * in_c_per_group(); }
   // A packed input stands in a frame of `border()` pixels of +1 (zero words) on every side, so no
   // kernel checks bounds.
-  int border() const { return kernel / 2; }
-  int padded_w() const { return in_w + 2 * border(); }
-  int padded_h() const { return in_h + 2 * border(); }
+  [[gnu::always_inline]] int border() const { return kernel / 2; }
+  [[gnu::always_inline]] int padded_w() const { return in_w + 2 * border(); }
+  [[gnu::always_inline]] int padded_h() const { return in_h + 2 * border(); }
   // First word of the window of output pixel (y, 0), tap row ky, tap column 0, in the packed input
   // [padded_h][padded_w][words_of(in_c)].
-  size_t window_word(int y, int ky) const {
+  [[gnu::always_inline]] size_t window_word(int y, int ky) const {
     const size_t row = size_t(y) * stride + ky - pad_top + border();
     return (row * padded_w() + border() - pad_left) * words_of(in_c);
   }
