@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy import _native
+from bnn_deploy.deploy_graph import CONSTANTS, DeployGraph, DeployStep, expected_constants
 from bnn_deploy.errors import FileFormatError
-from bnn_deploy.export.graph import CONSTANTS, DeployGraph, DeployStep, expected_constants
 from bnn_deploy.kernels import pack_bits, unpack_bits
 from bnn_deploy.steps import Shortcut, Step, StepKind
 

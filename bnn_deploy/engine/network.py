@@ -90,7 +90,7 @@ class Network:
             one: Floats = self.run(images[np.newaxis])[0]
             return one
         results = self._native.run(_floats(images, 4))
-        return results.reshape(len(results), -1) if results.shape[1:3] == (1, 1) else results
+        return results[:, 0, 0, :] if results.shape[1:3] == (1, 1) else results
 
     def trace(self, image: npt.NDArray[np.generic]) -> list[StepTrace]:
         """One image [H, W, C] with what every step wrote.

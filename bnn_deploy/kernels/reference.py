@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 
 class StepWithConstants(Protocol):
-    """What a DeployStep is (bnn_deploy/export/graph.py); the arrows point there, so it is not imported here."""
+    """What a DeployStep is (bnn_deploy/deploy_graph.py); the arrows point there, so it is not imported here."""
 
     @property
     def step(self) -> Step: ...

@@ -3,6 +3,7 @@
 // turns a Status into an exception.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include <cstring>
@@ -54,6 +55,8 @@ Out<T> new_array(std::initializer_list<size_t> shape) {
   nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
   return Out<T>(data, shape.size(), shape.begin(), owner);
 }
+
+const char* c_str(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
 
 KernelChoice parse_choice(const char* name) {
   KernelChoice choice{};
@@ -116,7 +119,7 @@ Out<float> unpack_bits(const In<uint64_t, 2>& words, int channels) {
 // input [H, W, words], weights [out, k, k, words of a group] -> XOR-popcount sums [out_h, out_w,
 // out]
 Out<int32_t> bconv2d(const In<uint64_t, 3>& input, const In<uint64_t, 4>& weights, int channels,
-                     int stride, int groups, const char* kernel) {
+                     int stride, int groups, const std::optional<std::string>& kernel) {
   constexpr size_t kMax = 1 << 16;
   require(input.shape(0) <= kMax && input.shape(1) <= kMax && weights.shape(0) <= kMax &&
               weights.shape(1) <= kMax,
@@ -146,7 +149,7 @@ Out<int32_t> bconv2d(const In<uint64_t, 3>& input, const In<uint64_t, 4>& weight
   require(size_t(words_of(shape.in_c_per_group())) == weights.shape(3),
           "weights do not have the words of their channels");
   PreparedStep prepared;
-  if (!choose_kernel(0, step, parse_choice(kernel), &prepared, &status)) raise(status);
+  if (!choose_kernel(0, step, parse_choice(c_str(kernel)), &prepared, &status)) raise(status);
 
   const size_t words = words_of(channels), border = shape.border(), row_words = in_w * words;
   const Memory tiled = allocate(prepared.kernel->prepared_bytes(shape));
@@ -180,9 +183,9 @@ nb::tuple check_bnn(const nb::bytes& data) {
 // A network and the lock that keeps two Python threads out of one arena.
 class PyNetwork {
  public:
-  PyNetwork(const nb::bytes& data, const char* kernel) {
+  PyNetwork(const nb::bytes& data, const std::optional<std::string>& kernel) {
     Status status;
-    network_ = Network::load(data.data(), data.size(), kernel, &status);
+    network_ = Network::load(data.data(), data.size(), c_str(kernel), &status);
     if (!network_) raise(status);
   }
 
@@ -296,7 +299,8 @@ NB_MODULE(_native, module) {
              "stride"_a, "groups"_a, "kernel"_a.none());
   module.def("check_bnn", &check_bnn, "data"_a);
   nb::class_<PyNetwork>(module, "Network")
-      .def(nb::init<const nb::bytes&, const char*>(), "data"_a, "kernel"_a.none())
+      .def(nb::init<const nb::bytes&, const std::optional<std::string>&>(), "data"_a,
+           "kernel"_a.none())
       .def_prop_ro("image_shape", &PyNetwork::image_shape)
       .def_prop_ro("result_shape", &PyNetwork::result_shape)
       .def_prop_ro("arena_bytes", &PyNetwork::arena_bytes)

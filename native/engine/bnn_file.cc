@@ -1,5 +1,6 @@
 #include "engine/bnn_file.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -51,6 +52,7 @@ bool BnnFile::parse(const void* data, size_t size, Status* status) {
   data_ = static_cast<const uint8_t*>(data);
   bool good = parse_header(size, status);
   for (int i = 0; good && i < count_; ++i) good = parse_record(i, size, status);
+  good = good && check_gap(size, status);
   if (good && has_constants_) good = check_chain(status);
   if (!good) *this = BnnFile();
   return good;
@@ -176,6 +178,21 @@ bool BnnFile::check_tail_bits(int index, Status* status) const {
     }
   }
   return true;
+}
+
+// Zero from the last record to the first constant: a record more than the header says would stand
+// there.
+bool BnnFile::check_gap(size_t size, Status* status) const {
+  const uint64_t from = kHeaderBytes + kRecordBytes * uint64_t(count_);
+  uint64_t to = size;
+  for (int index = 0; index < count_; ++index) {
+    for (int slot = 0; slot < kSlots; ++slot) {
+      if (const uint64_t offset = offset_of(index, slot)) to = std::min(to, offset);
+    }
+  }
+  if (all_zero(data_ + from, to - from)) return true;
+  return status->fail(Code::kMalformed,
+                      "bytes between the %d records and the constants must be zero", count_);
 }
 
 bool BnnFile::check_chain(Status* status) const {

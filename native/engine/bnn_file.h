@@ -26,6 +26,7 @@ class BnnFile {
   bool parse_record(int index, size_t size, Status* status);
   bool check_constants(int index, size_t size, Status* status) const;
   bool check_tail_bits(int index, Status* status) const;
+  bool check_gap(size_t size, Status* status) const;
   bool check_chain(Status* status) const;
   const uint8_t* record(int index) const;
   uint64_t offset_of(int index, int slot) const;

@@ -1,0 +1,156 @@
+"""What the build installs: the extension, which needs neither torch nor onnx, and the board binary."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from graphs import network, random_graph, random_images
+
+import bnn_deploy
+from bnn_deploy import _native
+from bnn_deploy.architecture import Block, Doubling
+from bnn_deploy.engine.bnn_file import plan_to_bytes, to_bytes
+from bnn_deploy.engine.network import Network
+from bnn_deploy.kernels import available_kernels
+from bnn_deploy.steps import Step, plan
+
+BOARD = Path(_native.__file__).parent / "bin" / "bnn-board"
+QUICK = ["--samples", "3", "--min-sample-ns", "20000", "--warmup-ns", "20000"]
+
+ARCHITECTURE = network(Block(24, 48, groups=4), Block(48, 48, stride=2, groups=48), size=(12, 10))
+
+
+def board(*arguments: object, expect: int = 0) -> list[dict[str, object]]:
+    """The JSON lines of one run."""
+    done = subprocess.run([BOARD, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == expect, done.stderr
+    if expect:
+        assert done.stderr.startswith("bnn-board")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    real = network(Block(8, 16), doubling=Doubling.REAL)
+    threshold = Step(plan(ARCHITECTURE)[1].kind, 6, 6, 64, 6, 6, 64, kernel=3, float_out=False, bits_out=True, border=1)
+    path = tmp_path / "plan.bnn"
+    path.write_bytes(plan_to_bytes([*plan(ARCHITECTURE), *plan(real), threshold]))
+    return path
+
+
+@pytest.mark.parametrize("module", ["bnn_deploy.kernels", "bnn_deploy.engine", "bnn_deploy.engine.network"])
+def test_the_light_half_is_light(module: str) -> None:
+    program = (
+        f"import sys, {module}\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'tflite', 'sklearn', 'PIL', 'tensorflow'} & set(sys.modules)\n"
+        "sys.exit(', '.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_build_info() -> None:
+    info = _native.build_info()
+    assert set(info) == {"version", "compiler", "flags", "machine", "isa"}
+    assert info["version"] == bnn_deploy.__version__
+    assert "-ffp-contract=off" in info["flags"]
+
+
+def test_facts() -> None:
+    (facts,) = board("facts")
+    expected = {"schema", "cpu", "machine", "isa", "best_isa", "cores", "caches", "governor", "cur_khz", "max_khz"}
+    assert set(facts) == expected | {"kernel_release", "os", "page_bytes", "version", "compiler", "flags"}
+    assert facts["schema"] == 1
+    assert facts["version"] == bnn_deploy.__version__
+    assert facts["best_isa"] == _native.build_info()["isa"]
+    assert sorted(facts["isa"]) == sorted(_native.isas())  # type: ignore[call-overload]
+
+
+def test_layers(plan_file: Path) -> None:
+    rows = board("layers", "--plan", plan_file, "--seed", 3, *QUICK)
+    steps = len(plan(ARCHITECTURE)) + len(plan(network(Block(8, 16), doubling=Doubling.REAL))) + 1
+    assert sorted(int(str(row["index"])) for row in rows) == list(range(steps))
+    names = {kernel.name for kernel in available_kernels()}
+    for row in rows:
+        assert row["checked"] is True
+        assert row["cold"] is False
+        assert int(str(row["iterations"])) >= 1
+        for key in ("samples_ns", "sentinel_ns"):
+            samples = row[key]
+            assert isinstance(samples, list)
+            assert len(samples) == 3
+            assert all(isinstance(sample, int) and sample > 0 for sample in samples)
+        kernel = str(row["kernel"])
+        assert kernel in names or kernel.split("_")[0] in ("conv2d", "global", "linear")
+
+
+def test_a_table_row_times_the_kernel_that_the_engine_runs(plan_file: Path) -> None:
+    plan_file.write_bytes(plan_to_bytes(plan(ARCHITECTURE)))
+    rows = {int(str(row["index"])): row["kernel"] for row in board("layers", "--plan", plan_file, *QUICK)}
+    engine = Network(to_bytes(random_graph(ARCHITECTURE, np.random.default_rng(1))))
+    assert tuple(rows[index] for index in range(len(rows))) == engine.kernels
+
+
+def test_layers_options(plan_file: Path) -> None:
+    scalar = board("layers", "--plan", plan_file, "--isa", "scalar", "--cold", *QUICK)
+    for row in scalar:
+        assert row["cold"] is True
+        assert row["iterations"] == 1
+        assert "avx" not in str(row["kernel"])
+        assert "neon" not in str(row["kernel"])
+
+
+def test_a_kernel_that_does_not_fit_is_an_error_of_its_row(plan_file: Path) -> None:
+    special = [kernel.name for kernel in available_kernels() if kernel.supported and "depthwise" in kernel.name]
+    if not special:
+        pytest.skip("this CPU has no depthwise kernel")
+    rows = board("layers", "--plan", plan_file, "--isa", special[0], *QUICK)
+    failed = [row for row in rows if "error" in row]
+    assert failed
+    assert all("does not support" in str(row["error"]) and "samples_ns" not in row for row in failed)
+    assert len(failed) < len(rows)
+
+
+def test_net(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    graph = random_graph(ARCHITECTURE, rng)
+    image = random_images(ARCHITECTURE, 1, rng)[0]
+    (tmp_path / "net.bnn").write_bytes(to_bytes(graph))
+    image.tofile(tmp_path / "image.f32")
+    (row,) = board("net", "--model", tmp_path / "net.bnn", "--input", tmp_path / "image.f32", "--core", 0, *QUICK)
+    engine = Network(to_bytes(graph))
+    assert tuple(row["kernels"]) == engine.kernels  # type: ignore[arg-type]
+    assert np.array_equal(np.array(row["outputs"], np.float32), engine.run(image))  # bit for bit
+    assert len(row["samples_ns"]) == 3  # type: ignore[arg-type]
+    (timed,) = board("net", "--model", tmp_path / "net.bnn", *QUICK)
+    assert "outputs" not in timed
+
+
+def test_exit_codes(tmp_path: Path, plan_file: Path) -> None:
+    wrong = [[], ["no-such"], ["layers"], ["layers", "--plan"], ["facts", "--x"], ["net", "--samples", "0"]]
+    wrong += [["layers", "--plan", "x", "--samples", "3x"], ["layers", "--plan", str(plan_file), "--isa", "magic"]]
+    for arguments in wrong:
+        board(*arguments, expect=2)
+    damaged = tmp_path / "damaged.bnn"
+    damaged.write_bytes(plan_file.read_bytes()[:-1])
+    (tmp_path / "short.f32").write_bytes(b"1234")
+    (tmp_path / "net.bnn").write_bytes(to_bytes(random_graph(ARCHITECTURE, np.random.default_rng(3))))
+    for arguments in [
+        ["layers", "--plan", str(tmp_path / "missing.bnn")],
+        ["layers", "--plan", str(damaged)],
+        ["layers", "--plan", str(plan_file), "--core", "4000"],
+        ["net", "--model", str(plan_file)],
+        ["net", "--model", str(tmp_path / "net.bnn"), "--input", str(tmp_path / "short.f32")],
+    ]:
+        assert board(*arguments, expect=1) == []
+
+
+def test_help() -> None:
+    done = subprocess.run([BOARD, "--help"], capture_output=True, text=True, check=True)
+    for word in ("facts", "layers", "net", "--min-sample-ns", "--cold", "Exit code"):
+        assert word in done.stdout
