@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy.architecture import Architecture, Block, Doubling, Stem
-from bnn_deploy.export.graph import DeployGraph, DeployStep, expected_constants
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep, expected_constants
 from bnn_deploy.steps import Step, StepKind, plan
 
 Array = npt.NDArray[np.generic]

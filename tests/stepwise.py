@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from bnn_deploy.export.graph import DeployGraph, DeployStep
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.runtimes.torch import binary_convolution, epilogue, float_step
 from bnn_deploy.steps import StepKind
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from bnn_deploy.architecture import Architecture, Block, Stem
 from bnn_deploy.errors import ArchitectureError
 from bnn_deploy.layers import recalibrate
+from bnn_deploy.layers.supernet import Supernet
 from bnn_deploy.search.evaluate import Evaluation, SubnetEvaluator, evaluate, evaluate_accuracy
-from bnn_deploy.search.supernet import Supernet
 from bnn_deploy.training import Data, Recipe, load_data, new_supernet, train_supernet
 from bnn_deploy.training.batches import load_batch
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable, UnknownName
 from bnn_deploy.export.fold import fold
-from bnn_deploy.export.graph import DeployGraph
 from bnn_deploy.layers.binarize import Binarization, set_binarization
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
 from bnn_deploy.runtimes import parity

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from bnn_deploy.architecture import Architecture, Block, Doubling, Stem
 from bnn_deploy.errors import ArchitectureError
 from bnn_deploy.layers import Binarization, recalibrate, set_binarization
-from bnn_deploy.search.supernet import Supernet, group_slice
+from bnn_deploy.layers.supernet import Supernet, group_slice
 
 CHOICES = ((1, 2, 8), (2, 4, 16), (1, 4))
 

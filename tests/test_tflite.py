@@ -11,9 +11,9 @@ import pytest
 import tflite
 
 from bnn_deploy.architecture import Block
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.errors import ExportError, FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.graph import DeployGraph, DeployStep
 from bnn_deploy.export.tflite import export_tflite, pack_words, padded_channels, padded_weights, report, to_flatbuffer
 from bnn_deploy.runtimes.lce import PYTHON_VARIABLE, LceRuntime, lce_python
 from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile

@@ -294,9 +294,22 @@ def test_weights_of_another_network(data: Data, tmp_path: Path) -> None:
     run(data, tmp_path)
     with pytest.raises(FileFormatError, match="the weights of another network"):
         load_weights(tmp_path / "weights.safetensors", new_model(replace(TINY, classes=3), SHORT, 0))
-    (tmp_path / "weights.safetensors").write_bytes(b"12345678901")
-    with pytest.raises(FileFormatError, match="cannot be read as weights"):
-        load_weights(tmp_path / "weights.safetensors", new_model(TINY, SHORT, 0))
+
+
+def test_damaged_weights(data: Data, tmp_path: Path) -> None:
+    run(data, tmp_path)
+    path = tmp_path / "weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(FileFormatError, match="altered"):
+        load_weights(path, new_model(TINY, SHORT, 0))
+    for content in (b"12345678901", b"", whole[:-1], safetensors.torch.save({"a": torch.zeros(1)})):
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError, match="cannot be read as weights"):
+            load_weights(path, new_model(TINY, SHORT, 0))
+    path.unlink()
+    with pytest.raises(FileFormatError, match="No such file"):
+        load_weights(path, new_model(TINY, SHORT, 0))
 
 
 # --- what training does ---------------------------------------------------------------------------------------------

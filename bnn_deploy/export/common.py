@@ -9,8 +9,8 @@ import numpy as np
 
 from bnn_deploy import __version__
 from bnn_deploy.architecture import Architecture
+from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.errors import ExportError
-from bnn_deploy.export.graph import DeployGraph
 from bnn_deploy.steps import StepKind
 
 

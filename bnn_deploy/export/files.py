@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.engine.bnn_file import write_bnn
 from bnn_deploy.errors import UnknownName
-from bnn_deploy.export.graph import DeployGraph
 from bnn_deploy.export.onnx import export_onnx
 from bnn_deploy.export.tflite import export_tflite
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.errors import ExportError
-from bnn_deploy.export.graph import DeployGraph, DeployStep
 from bnn_deploy.layers.activation import RPReLU
 from bnn_deploy.layers.binarize import Binarizable, Binarization
 from bnn_deploy.layers.block import BinaryUnit, RealUnit

@@ -23,8 +23,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from bnn_deploy import __version__
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.export.common import check_values, provenance
-from bnn_deploy.export.graph import DeployGraph, DeployStep
 from bnn_deploy.export.onnx_function import (
     DOMAIN,
     DOMAIN_VERSION,

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 import tflite
 
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.errors import ExportError
 from bnn_deploy.export.common import check_values, provenance
-from bnn_deploy.export.graph import DeployGraph, DeployStep
 from bnn_deploy.export.tflite_writer import NO_TENSOR, BuiltinOptions, TfliteWriter
 from bnn_deploy.journal import write_atomically
 from bnn_deploy.steps import Shortcut, Step, StepKind

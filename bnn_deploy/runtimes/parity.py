@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from bnn_deploy.export.graph import DeployGraph, DeployStep
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.runtimes.base import Floats, Runtime, Tap
 from bnn_deploy.runtimes.registry import RUNTIMES, export_for, open_runtime, runtime_entry
 from bnn_deploy.steps import StepKind

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.errors import RuntimeUnavailable, UnknownName
-from bnn_deploy.export.graph import DeployGraph
 from bnn_deploy.runtimes.base import Runtime
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnn_deploy.architecture import Architecture
-from bnn_deploy.export.graph import DeployGraph, DeployStep
+from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.layers.activation import RSign
 from bnn_deploy.layers.binarize import Binarization, filter_scale
 from bnn_deploy.layers.block import BinaryUnit, shortcut_of

@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from bnn_deploy.layers import recalibrate
-from bnn_deploy.search.supernet import Supernet
+from bnn_deploy.layers.supernet import Supernet
 from bnn_deploy.training.accuracy import Evaluation, evaluate, evaluate_batches
 from bnn_deploy.training.batches import load_batch, plain_batches
 from bnn_deploy.training.data import Data, Split

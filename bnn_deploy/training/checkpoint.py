@@ -23,6 +23,7 @@ from bnn_deploy.journal import decode_line, encode_line, write_atomically
 
 SCHEMA = 1  # 1: first version
 _HELP = "restore the file from a copy, or use another run folder to start anew"
+_HEADER = "bnn-deploy"  # the one key of a weights file's metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,31 +147,44 @@ def restore_training_state(
 
 
 def save_weights(path: Path, model: nn.Module, facts: Mapping[str, object]) -> None:
-    """Weights and buffers alone, with JSON-ready facts in the header.
+    """Weights and buffers alone, with JSON-ready facts and the weights' digest in the header.
 
-    The facts are one string, as safetensors writes several in an order that changes from process to process.
+    The header is one string, as safetensors writes several in an order that changes from process to process.
 
     Raises:
         BnnDeployError: the disk refuses.
     """
     tensors = {name: _plain(value) for name, value in model.state_dict().items()}
-    header = {"bnn-deploy": json.dumps({"schema": SCHEMA, **facts}, sort_keys=True)}
-    write_atomically(path, safetensors.torch.save(tensors, metadata=header))
+    header = json.dumps({"schema": SCHEMA, "sha256": weights_digest(tensors), **facts}, sort_keys=True)
+    write_atomically(path, safetensors.torch.save(tensors, metadata={_HEADER: header}))
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
     """Inverse of save_weights.
 
     Raises:
-        FileFormatError: unreadable, or the weights of another network.
+        FileFormatError: unreadable, truncated, altered, or the weights of another network.
     """
     try:
-        tensors = safetensors.torch.load(path.read_bytes())
+        data = path.read_bytes()
+        tensors = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_HEADER])
+        sha256 = header["sha256"]
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as exc:
+        raise FileFormatError(f"{path}: cannot be read as weights of this package: {exc}; repeat the training") from exc
+    if weights_digest(tensors) != sha256:
+        raise FileFormatError(f"{path}: altered (its weights are not those noted in its header); repeat the training")
+    try:
         model.load_state_dict(tensors)
-    except (OSError, SafetensorError) as exc:
-        raise FileFormatError(f"{path}: cannot be read as weights: {exc}") from exc
     except RuntimeError as exc:
         raise FileFormatError(f"{path}: the weights of another network: {str(exc).splitlines()[-1].strip()}") from exc
+
+
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and contents of tensors, in the order of the names."""
+    plain = {name: _plain(tensors[name]) for name in sorted(tensors)}
+    return hashlib.sha256(safetensors.torch.save(plain)).hexdigest()
 
 
 def _format_of(parameter: Tensor) -> torch.memory_format:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.layers import BinaryMobileNet
 from bnn_deploy.training.accuracy import evaluate
+from bnn_deploy.training.checkpoint import weights_digest
 from bnn_deploy.training.data import Data
 from bnn_deploy.training.loop import CHECKPOINT_S, THREADS, Progress, TrainResult, fit, fixed_threads
 from bnn_deploy.training.losses import mixed_loss
@@ -40,7 +39,8 @@ def train(
     """Trains a network, or goes on with a training of the same settings in `run_dir`.
 
     A run that was killed at any moment ends, when repeated, with the very bits it would have ended with (same machine,
-    same library versions). A complete run returns at once. The model is left with the final weights, in eval mode.
+    same library versions, on the CPU). A complete run returns at once. The model is left with the final weights, in
+    eval mode.
 
     Args:
         model: usually of `new_model`; its weights are the starting point of a new run only.
@@ -66,7 +66,7 @@ def train(
         "architecture": model.architecture.to_json(),
         "data": {"name": data.name, "digest": data.digest},
         "seed": seed,
-        "teacher": None if teacher is None else _digest(teacher),
+        "teacher": None if teacher is None else weights_digest(teacher.state_dict()),
         "threads": THREADS,
     }
     if teacher is not None:
@@ -101,8 +101,3 @@ def check_fit(architecture: Architecture, data: Data) -> None:
     given = (data.height, data.width, 3, data.classes)
     if expected != given:
         raise ValueError(f"the network expects (height, width, channels, classes) {expected}, the data has {given}")
-
-
-def _digest(model: nn.Module) -> str:
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    return hashlib.sha256(safetensors.torch.save(tensors)).hexdigest()

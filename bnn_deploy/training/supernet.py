@@ -7,12 +7,13 @@ smallest learn from the largest one's answers. The gradients add up to one step 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from bnn_deploy.architecture import Architecture
+from bnn_deploy.layers.supernet import Supernet
 from bnn_deploy.training.accuracy import Evaluation, evaluate
 from bnn_deploy.training.data import Data
 from bnn_deploy.training.loop import CHECKPOINT_S, THREADS, Progress, TrainResult, fit, fixed_threads
@@ -21,10 +22,6 @@ from bnn_deploy.training.recipe import Recipe
 from bnn_deploy.training.run import Run
 from bnn_deploy.training.single import check_fit
 
-if TYPE_CHECKING:
-    from bnn_deploy.architecture import Architecture
-    from bnn_deploy.search.supernet import Supernet
-
 _SUBNETS = 3  # keeps the generator of the group tuples apart from others of the same seed
 
 Groups = tuple[int, ...]
@@ -32,8 +29,6 @@ Groups = tuple[int, ...]
 
 def new_supernet(architecture: Architecture, choices: tuple[Groups, ...], recipe: Recipe, seed: int) -> Supernet:
     """A supernet with the initial weights that `seed` gives; torch's own generator is left as it was."""
-    from bnn_deploy.search.supernet import Supernet
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Supernet(architecture, choices, recipe.activation_ste, recipe.weight_ste)

@@ -17,9 +17,9 @@ from bnn_deploy.layers.binarize import WEIGHT_STE, Ste, set_binarization
 from bnn_deploy.layers.block import BinaryUnit
 from bnn_deploy.layers.conv import BinaryConv2d
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
-from bnn_deploy.layers.norm import BatchNorm, recalibrate
+from bnn_deploy.layers.norm import BatchNorm
 
-__all__ = ["SharedConv2d", "SharedNorm", "Supernet", "group_slice", "recalibrate"]
+__all__ = ["SharedConv2d", "SharedNorm", "Supernet", "group_slice"]
 
 
 def group_slice(shared: Tensor, channels_in: int, groups: int) -> Tensor:
