@@ -14,9 +14,9 @@ enum class Shortcut : int32_t {
   kRepeat = 3,    // output channel c reads channel c mod in_c
 };
 
-// Words of one pixel of packed channels (bitpack.h holds the bit rule).
-// Always inlined, like all of ConvShape: the files compiled for one instruction set must hold no
-// weak copy that the linker might keep for everybody.
+// Words of one pixel of packed channels (bitpack.h holds the bit rule). Always inlined, like all
+// of ConvShape: the files compiled for one instruction set must hold no weak copy that the linker
+// might keep for everybody.
 [[gnu::always_inline]] constexpr int words_of(int channels) { return (channels + 63) / 64; }
 
 struct ConvShape {

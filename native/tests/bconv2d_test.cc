@@ -1,5 +1,5 @@
-// Property test of every binary convolution kernel: all int32 sums of random shapes against a FLOAT
-// convolution of +-1 data, which knows neither bits nor words.
+// Property test of every binary convolution kernel: all int32 sums of random shapes against a
+// FLOAT convolution of +-1 data, which knows neither bits nor words.
 //
 //   bconv2d_test [--shapes N] [--isa NAME] [--seed S]
 //

@@ -1,6 +1,6 @@
 // Every epilogue against the formula of epilogue.h, bit for bit: shortcut x RPReLU x outputs x
-// instruction set, odd sizes, channel tails, signed zeros, negative slopes, thresholds that equal a
-// value.
+// instruction set, odd sizes, channel tails, signed zeros, negative slopes, thresholds that equal
+// a value.
 #include "core/epilogue/epilogue.h"
 
 #include <initializer_list>

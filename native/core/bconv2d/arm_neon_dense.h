@@ -3,10 +3,10 @@
 //   for each block of 4 filters, for each tile of kPixels output pixels:
 //     for each pair of words i of a run of the window:
 //       for each pixel p, for each filter f:
-//         sum[p][f] += cnt(input[p][i, i+1] ^ filters[i, i+1][f])      16 byte sums, widened before
-//         they overflow
+//         sum[p][f] += cnt(input[p][i, i+1] ^ filters[i, i+1][f])      per byte
 //     acc[p, f] = sum of the lanes of sum[p][f], four filters at once by pairwise additions
 //
+// The byte sums are widened before they overflow.
 // No broadcast is needed; 16 independent accumulators hide the latency of the additions. A run of
 // an odd number of words ends with half a vector. Included by arm_neon.cc alone.
 //

@@ -3,10 +3,11 @@
 //   acc[x, o] = number of differing bits between the window of output pixel (y, x) and filter o,
 //   0..k_bits, int32 exact; the +-1 dot product is k_bits - 2 * acc.
 //
-//   input    [padded_h, padded_w, words_of(in_c)] uint64, with its border of zero words (+1); see
-//   ConvShape weights  canonical: [out_c, kernel, kernel, words_of(in_c / groups)] uint64, bit = (w
-//   < 0), tail bits 0.
-//            Filter o belongs to group o / out_c_per_group() and sees that group's input channels.
+//   input    [padded_h, padded_w, words_of(in_c)] uint64, with its border of zero words (+1), see
+//            ConvShape
+//   weights  canonical: [out_c, kernel, kernel, words_of(in_c / groups)] uint64, bit = (w < 0),
+//            tail bits 0. Filter o belongs to group o / out_c_per_group() and sees that group's
+//            input channels.
 //   acc      [out_w, out_c] int32: one output row
 //
 // A kernel re-tiles the canonical weights once, at load (`prepare`), into the layout of its own

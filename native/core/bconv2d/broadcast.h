@@ -14,9 +14,10 @@
 //
 // prepared: [block][mask words, if masked][window words][kVectors][kLanes] uint64
 //
-// V offers: kLanes; Words (one uint64 per lane), Sum;  load(p) (aligned), broadcast(word),
-// differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w;  zero(), count(sum, x) = sum +
-// popcount(x), store(p, sum, n).
+// V offers
+//   kLanes, kMaxAccumulators (that fit the registers), Words (one uint64 per lane), Sum
+//   load(p) (aligned), broadcast(word), differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
+//   zero(), count(sum, x) = sum + popcount(x), store(p, sum, n): the first n lanes, if n > 0
 #pragma once
 
 #include "core/bconv2d/bconv2d.h"

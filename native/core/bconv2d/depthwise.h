@@ -11,9 +11,9 @@
 //
 // prepared: [column][tap][kWords] uint64
 //
-// V offers: kWords, Bits, Loader, constant, differ, store as in lanes.h;  parity(a, b, c) = a ^ b ^
-// c, majority(a, b, c), both(a, b) = a & b;  expand(planes, step, acc): 64 channels, plane i at
-// planes[i * step].
+// V offers kWords, Bits, Loader, constant, differ and store as in lanes.h, and
+//   parity(a, b, c) = a ^ b ^ c, majority(a, b, c), both(a, b) = a & b
+//   expand(planes, step, acc)    acc of 64 channels; plane i is the word planes[i * step]
 #pragma once
 
 #include "core/bconv2d/bconv2d.h"

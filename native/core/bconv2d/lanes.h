@@ -7,18 +7,21 @@
 //       sum[o] += popcount((input[x, tap] & mask[o]) ^ filters[tap][o])        per lane
 //     acc[x, lane * outputs_per_lane + o] = transposed sum[o][lane]
 //
-// The mask is needed only for groups smaller than a lane: output o of a lane then belongs to one of
-// its groups. A vector of n words covers n / words_of(in_c) pixels; constants are repeated for each
-// of them.
+// The mask is needed only for groups smaller than a lane: output o of a lane then belongs to one
+// of its groups. A vector of n words covers n / words_of(in_c) pixels; constants are repeated for
+// each of them.
 //
 // prepared: [column][block of 8 outputs][8 masks, then 8 filters per tap][kWords] uint64
 //
-// V offers: kWords; Bits, Count;  Loader(words, step, pixels).load(p) reads the words of `pixels`
-// pixels, `step` words apart, and nothing else;  constant(p) (aligned);  zero();  count<L>(sum, x)
-// = sum + popcount(x) per lane, or per byte of the lane;  differ, differ_masked as in broadcast.h;
-// total<L>(sum): the lanes' sums in full; interleave<W>(a, b, &low, &high): elements of W bits
-// within 128-bit chunks;  merge<W>(a, b) = a | b << W per 2*W bits;  store(p, v);  widen8(from,
-// to), widen16(from, to): 8 unsigned numbers to int32.
+// V offers
+//   kWords, kCountsBytes, Bits, Count;  constant(p) and store(p, v) (aligned), zero()
+//   Loader(words, step, pixels).load(p)   the words of `pixels` pixels, `step` words apart, no more
+//   differ, differ_masked                 as in broadcast.h
+//   count<L>(sum, x)                      sum + popcount(x) per lane of L bits, or per byte of it
+//   total<L>(sum)                         the sum of each lane
+//   interleave<W>(a, b, &low, &high)      elements of W bits, within 128-bit chunks
+//   merge<W>(a, b)                        a | b << W, per 2 * W bits
+//   widen8(from, to), widen16(from, to)   8 unsigned numbers to int32
 #pragma once
 
 #include "core/bconv2d/bconv2d.h"

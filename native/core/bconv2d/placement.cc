@@ -22,7 +22,8 @@ int span_words(const ConvShape& shape, int block) {
     groups = (block + 2 * per_group - 2) / per_group;
   }
   if (groups > shape.groups) groups = shape.groups;
-  // Groups start at multiples of `grid` bits within a word, so at most 64 - grid bits precede them.
+  // Groups start at multiples of `grid` bits within a word, so at most 64 - grid bits precede
+  // them.
   const int in_c = shape.in_c_per_group();
   const int lowest_bit = in_c & -in_c;
   const int grid = lowest_bit < 64 ? lowest_bit : 64;

@@ -3,8 +3,8 @@
 // A group of channels may start anywhere in a word and a block of filters may belong to several
 // groups. A block sees `span` words of each pixel, from word `first` on; its filters are moved to
 // the bit positions of the input, and a mask of ones says which bits of those words belong to the
-// filter's group. Both are 0 elsewhere, so  popcount((input & mask) ^ filter)  counts the differing
-// bits of the group alone.
+// filter's group. Both are 0 elsewhere, so  popcount((input & mask) ^ filter)  counts the
+// differing bits of the group alone.
 #pragma once
 
 #include "core/conv_shape.h"

@@ -3,14 +3,14 @@
 //   for each block of kVectors * 32 filters, for each tile of kPixels output pixels:
 //     for each nibble i of the window:
 //       for each pixel p, for each vector v of the block:
-//         sum[p][v] += table[input[p][i]][filters[i][v]]          per byte; table[a][w] =
-//         popcount(a ^ w)
+//         sum[p][v] += table[input[p][i]][filters[i][v]]          per byte
 //     acc[p, v] = sum[p][v], widened before a byte overflows
+//   where table[a][w] = popcount(a ^ w)
 //
 // The nibble of the input picks one of 16 tables, VPSHUFB looks 32 filters up in it: xor and count
 // of 4 channels in one instruction. Included by x86_avx2.cc alone.
 //
-// prepared: [group][block][byte of the window][low nibble, high nibble][kVectors][32 filters] uint8
+// prepared: uint8 [group][block][byte of the window][low, high nibble][kVectors][32 filters]
 #pragma once
 
 #include <immintrin.h>

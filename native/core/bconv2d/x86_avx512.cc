@@ -145,8 +145,8 @@ using Lanes8 = GroupLanes<Avx512Lanes, 8>;
 using Lanes16 = GroupLanes<Avx512Lanes, 16>;
 using Lanes32 = GroupLanes<Avx512Lanes, 32>;
 
-// Dense layers, and groups of whole words; two vectors of filters share a broadcast if there are as
-// many.
+// Dense layers, and groups of whole words; two vectors of filters share a broadcast if there are
+// as many.
 using Dense1 = Broadcast<Avx512Words, false, 1>;
 using Dense2 = Broadcast<Avx512Words, false, 2>;
 using Generic = Broadcast<Avx512Words, true, 2>;

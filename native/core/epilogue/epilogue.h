@@ -6,11 +6,10 @@
 //   y   = y > gamma[o] ? (y - gamma[o]) + zeta[o] : beta[o] * (y - gamma[o]) + zeta[o]   if gamma
 //   out = y  and/or  bit (y < threshold[o])
 //
-// Multiplications and additions are never contracted to FMA, and the 2x2 mean of Shortcut::kAvgPool
-// is
-// ((a + b) + (c + d)) * 0.25 for the pixels a b / c d; at the right edge of an odd width (a + c) *
-// 0.5, at the bottom (a + b) * 0.5, in the corner a. So every ISA gives the same float32, bit for
-// bit.
+// Multiplications and additions are never contracted to FMA, and the 2x2 mean of
+// Shortcut::kAvgPool is ((a + b) + (c + d)) * 0.25 for the pixels a b / c d; at the right edge of
+// an odd width (a + c) * 0.5, at the bottom (a + b) * 0.5, in the corner a. So every ISA gives the
+// same float32, bit for bit.
 //
 // (RPReLU: Liu et al., ReActNet, ECCV 2020, eq. 5: d = y - gamma; d > 0 ? d + zeta : beta * d +
 // zeta.)

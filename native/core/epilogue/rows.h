@@ -7,9 +7,11 @@
 //     store y;  collect the bits y < threshold, store them when 64 are together
 //
 // V offers (n <= kLanes elements are read or written, never more; lanes past n hold anything):
-//   kLanes, F, I;  load(p, n), load_int(p, n), store(p, v, n);  dot(k_bits, acc) = float(k_bits - 2
-//   * acc) add, sub, mul;  if_greater(a, b, yes, no);  less(a, b), greater_int(a, b): one bit per
-//   lane
+//   kLanes, F, I
+//   load(p, n), load_int(p, n), store(p, v, n), broadcast(x), add, sub, mul
+//   dot(k_bits, acc)             float(k_bits - 2 * acc)
+//   if_greater(a, b, yes, no)    a > b ? yes : no
+//   less(a, b), greater_int(a, b)    one bit per lane
 // Templates over a V of an anonymous namespace are local to their file: no weak symbols.
 #pragma once
 

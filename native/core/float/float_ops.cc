@@ -37,7 +37,8 @@ size_t conv2d_prepared_bytes(const ConvShape& shape) {
   return size_t(shape.out_c) * size_t(shape.k_bits()) * sizeof(float);
 }
 
-// [out_c, kernel, kernel, in_c / groups] -> [groups, kernel, kernel, in_c / groups, out_c / groups]
+// [out_c, filter] -> [groups, filter, out_c / groups], where filter = [kernel, kernel, in_c /
+// groups]
 void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared) {
   const int out_c = shape.out_c_per_group();
   const size_t filter = size_t(shape.k_bits());
