@@ -58,21 +58,21 @@ def _draw(numbers: npt.NDArray[np.float32], labels: Indices, height: int, width:
     y = ((np.arange(height, dtype=np.float32) + 0.5) * 2 / height - 1)[None, :, None]
     x = ((np.arange(width, dtype=np.float32) + 0.5) * 2 / width - 1)[None, None, :]
     sharp = np.float32(min(height, width) / 2)  # pixels in one unit of length
-    canvas = _background(x, y, place[:, 5], colour, second, waves)
+    canvas = _background(x, y, place[:, 5], colour / 2, second / 2, waves)
     for piece in np.split(clutter, _CLUTTER, axis=1):
         size = 0.05 + 0.2 * piece[:, 2]
         u, v = _turned(x - 2 * piece[:, 0] + 1, y - 2 * piece[:, 1] + 1, 2 * np.pi * piece[:, 3])
         flat = np.maximum(np.abs(u) - size, np.abs(v) - size / 3)
-        _paint(canvas, -flat * sharp, piece[:, 4:7])
-    size = 0.4 + 0.35 * place[:, 2]
+        _paint(canvas, -flat * sharp, piece[:, 4:7] * 0.7)
+    size = 0.45 + 0.35 * place[:, 2]
     room = 1.05 - size
     u, v = _turned(x - room * (2 * place[:, 0] - 1), y - room * (2 * place[:, 1] - 1), 2 * np.pi * place[:, 3])
     inside = np.empty_like(u)
     for number, figure in enumerate(FIGURES.values()):
         of_class = labels == number
         inside[of_class] = figure(u[of_class] / size[of_class], v[of_class] / size[of_class])
-    # Each channel differs from the background's by 0.3 .. 0.7 on the circle of length 1.
-    _paint(canvas, inside * size * sharp, (colour + 0.3 + 0.4 * contrast) % 1)
+    # Each channel is 0.3 .. 0.5 brighter than the background's, whose own are 0 .. 0.5.
+    _paint(canvas, inside * size * sharp, colour / 2 + 0.3 + 0.2 * contrast)
     u, v = _turned(x - 2 * bar[:, 0] + 1, y - 2 * bar[:, 1] + 1, np.pi * bar[:, 2])
     _paint(canvas, (0.02 + 0.02 * place[:, 4] - np.abs(v)) * sharp, bar[:, 3:6])
     return np.asarray(np.clip(canvas * 2 - 1, -1, 1), np.float32)
@@ -85,7 +85,7 @@ def _background(x: Grid, y: Grid, angle: Grid, first: Grid, second: Grid, waves:
     canvas = start + blend * 0.3 * (np.moveaxis(second, 1, -1) - start)
     for wave in np.split(waves, _WAVES, axis=1):
         along, _ = _turned(x, y, np.pi * wave[:, 0])
-        canvas += (0.06 * wave[:, 1] * np.sin(along * (4 + 16 * wave[:, 2]) + 6.28 * wave[:, 3]))[..., None]
+        canvas += (0.05 * wave[:, 1] * np.sin(along * (4 + 16 * wave[:, 2]) + 6.28 * wave[:, 3]))[..., None]
     return np.asarray(canvas, np.float32)
 
 
