@@ -5,25 +5,16 @@ Nothing here shares code or method with the engine: no bits, no tiles, float64 a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from bnn_deploy.deploy_graph import DeployStep
 from bnn_deploy.steps import Shortcut, Step, StepKind, same_out, same_pad
 
 Floats = npt.NDArray[np.float32]
-
-
-class StepWithConstants(Protocol):
-    """What a DeployStep is (bnn_deploy/deploy_graph.py); the arrows point there, so it is not imported here."""
-
-    @property
-    def step(self) -> Step: ...
-    @property
-    def constants(self) -> Mapping[str, npt.NDArray[np.generic]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ def shortcut(kind: Shortcut, values: Floats, out_channels: int) -> Floats:
     return values
 
 
-def run_step(deploy: StepWithConstants, values: Floats, bits: npt.NDArray[np.int8] | None) -> Traced:
+def run_step(deploy: DeployStep, values: Floats, bits: npt.NDArray[np.int8] | None) -> Traced:
     """One step from what the step before wrote: its floats and, for a bconv2d, its signs."""
     step = deploy.step
     constant = {name: array.astype(np.float64) for name, array in deploy.constants.items()}
@@ -120,7 +111,7 @@ def run_step(deploy: StepWithConstants, values: Floats, bits: npt.NDArray[np.int
     return Traced(sums, rounded, signs(rounded - constant["threshold"]) if step.bits_out else None)
 
 
-def trace(steps: Sequence[StepWithConstants], image: Floats) -> Iterator[Traced]:
+def trace(steps: Sequence[DeployStep], image: Floats) -> Iterator[Traced]:
     """Every step of a chain on one image [H, W, C]."""
     values, bits = image, None
     for deploy in steps:
