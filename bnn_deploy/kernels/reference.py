@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy.deploy_graph import DeployStep
-from bnn_deploy.steps import Shortcut, Step, StepKind, same_out, same_pad
+from bnn_deploy.steps import Shortcut, StepKind, same_out, same_pad
 
 Floats = npt.NDArray[np.float32]
 
