@@ -28,7 +28,7 @@ $(LCE_STAMP): scripts/lce-env
 	PYTHON=$(PYTHON) scripts/lce-env
 	touch $@
 
-test: install  ## formatting, linting, types, native tests with sanitizers and without, pytest
+test: install lce-env  ## formatting, linting, types, native tests with sanitizers and without, pytest
 	$(MAKE) check
 	scripts/native-test build/sanitize -DBNN_SANITIZE=ON
 	scripts/native-test build/native

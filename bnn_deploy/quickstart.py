@@ -114,7 +114,7 @@ class Quickstart:
         binary = {name: net for name, net in nets.items() if name != FLOAT_TWIN}
         files = self._export(binary)
         parity = self._verify(nets["winner"])
-        measured = self._measure(nets)
+        measured = self._measure(nets, table)
         summary = {
             "seed": self.settings.seed,
             "device": {name: table.header[name] for name in ("device", "cpu", "isa", "core")},
@@ -229,7 +229,7 @@ class Quickstart:
             update(1, 1, f"{len(images)} images in {len(results)} runtimes")
             return results
 
-    def _measure(self, nets: dict[str, Architecture]) -> dict[str, float]:
+    def _measure(self, nets: dict[str, Architecture], table: LatencyTable) -> dict[str, float]:
         with self._stage("measure") as update:
             measured = {}
             for done, (name, net) in enumerate(nets.items(), start=1):
@@ -238,7 +238,8 @@ class Quickstart:
                     measured[name] = eager_latency_ns(network.load(), self._data)
                 else:
                     model = model_path(network.path / "export", "bnn")
-                    measured[name] = measure_network(model, self._device, ProfileSettings()).latency_ns
+                    found = measure_network(model, self._device, ProfileSettings(), sentinel_ns=table.sentinel_ns)
+                    measured[name] = found.latency_ns
                 update(done, len(nets), name)
             return measured
 

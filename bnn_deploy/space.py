@@ -90,6 +90,25 @@ class Space:
             genome.append(gene.choices.index(groups))
         return tuple(genome)
 
+    def with_genes(self, architecture: Architecture, values: Mapping[str, int]) -> Architecture:
+        """The same architecture with other values of the named genes.
+
+        Raises:
+            UnknownName: no such gene; the message lists them.
+            SpaceError: a value that is not among the gene's choices.
+        """
+        groups = list(architecture.groups)
+        names = [gene.name for gene in self.genes]
+        for name, value in values.items():
+            if name not in names:
+                raise UnknownName("gene", name, names)
+            position = names.index(name)
+            if value not in self.genes[position].choices:
+                choices = list(self.genes[position].choices)
+                raise SpaceError(f"{name}: {value} is not among the choices {choices}")
+            groups[position] = value
+        return architecture.with_groups(tuple(groups))
+
     def sample(self, rng: np.random.Generator, count: int = 1) -> npt.NDArray[np.int64]:
         """Uniform random genomes, int64 [count, genes]."""
         return np.stack([rng.integers(len(gene.choices), size=count) for gene in self.genes], axis=1)

@@ -18,8 +18,8 @@ def formula_row(step: Step) -> Measurement:
     return Measurement(step, "formula", 10, samples, (1000,) * 5, "ok", "2026-01-01T00:00:00+00:00")
 
 
-def formula_table(path: Path, space: Space) -> LatencyTable:
-    with Journal(path, KIND, SCHEMA, {"device": "formula", "binary_sha256": "0"}) as journal:
+def formula_table(path: Path, space: Space, device: str = "formula") -> LatencyTable:
+    with Journal(path, KIND, SCHEMA, {"device": device, "binary_sha256": "0"}) as journal:
         for step in space.steps():
             journal.append(formula_row(step).to_json())
     return LatencyTable.open(path)

@@ -69,6 +69,14 @@ def test_show_a_table(tmp_path: Path) -> None:
         (["cost", "reactnet-a", "--groups", "1,x"], 1, "expected numbers with commas"),
         (["cost", "reactnet-a", "--groups", "3,1,1,1,1,1,1,1,1,1,1,1,1"], 1, "block 0: groups must divide 32"),
         (["cost", "--space", "mobilenet-31"], 1, "did you mean mobilenet-32"),
+        (
+            ["cost", "reactnet-a", "--gene", "blok2.groups=8"],
+            1,
+            "unknown gene 'blok2.groups'; did you mean block2.groups",
+        ),
+        (["cost", "reactnet-a", "--gene", "block2.groups=3"], 1, "block2.groups: 3 is not among the choices [1, 2, 4"),
+        (["cost", "reactnet-a", "--gene", "block2"], 1, "expected NAME=NUMBER"),
+        (["profile", "--isa", "avx513"], 1, "unknown instruction set of host 'avx513'; did you mean avx"),
         (["profile", "--device", "hots"], 1, "unknown device 'hots'; did you mean host"),
         (["profile", "--samples", "many"], 2, "not a valid integer"),
         (["search"], 2, "Missing option '--out'"),
@@ -106,6 +114,15 @@ def test_infeasible_budget_names_the_smallest_latency(tmp_path: Path, capsys: py
         main(["search", "--table", str(table.path), "--budget-us", "0.001", "--out", str(tmp_path / "run")])
     assert stopped.value.code == 1
     assert "the smallest reachable latency is" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_table_of_another_build_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = formula_table(tmp_path / "t.jsonl", load_space("mobilenet-32"), device="host")
+    with pytest.raises(SystemExit) as stopped:
+        main(["search", "--table", str(table.path), "--out", str(tmp_path / "run")])
+    assert stopped.value.code == 1
+    assert "measured by another build of the kernels" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

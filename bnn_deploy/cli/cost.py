@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from bnn_deploy.architecture import Doubling
-from bnn_deploy.cli.options import architecture_from, json_option
+from bnn_deploy.cli.options import architecture_from, genes_option, groups_option, json_option
 from bnn_deploy.cost import Cost, network_cost, step_cost
 from bnn_deploy.references import SEED_SPACE, reference_names
 from bnn_deploy.report.tables import print_json, print_table
@@ -16,7 +16,8 @@ from bnn_deploy.steps import plan
 @click.command()
 @click.argument("architectures", nargs=-1)
 @click.option("--space", "space_name", default=SEED_SPACE, show_default=True, help="Skeleton of the references.")
-@click.option("--groups", help="Group count of each block, with commas; replaces the architecture's own.")
+@groups_option
+@genes_option
 @click.option("--doubling", type=click.Choice([choice.value for choice in Doubling]), help="How channels double.")
 @click.option("--steps", is_flag=True, help="One line per step instead of per network.")
 @json_option
@@ -24,6 +25,7 @@ def command(
     architectures: tuple[str, ...],
     space_name: str,
     groups: str | None,
+    genes: tuple[str, ...],
     doubling: str | None,
     steps: bool,
     as_json: bool,
@@ -41,7 +43,7 @@ def command(
     """
     space = load_space(space_name)
     names = architectures or tuple(reference_names())
-    nets = {name: architecture_from(name, space, groups, doubling) for name in names}
+    nets = {name: architecture_from(name, space, groups, genes, doubling) for name in names}
     if steps:
         costs = [(f"{name}: {step.key}", step_cost(step)) for name, net in nets.items() for step in plan(net)]
     else:

@@ -17,6 +17,7 @@ from bnn_deploy.cli.options import (
     space_option,
 )
 from bnn_deploy.latency.table import LatencyTable
+from bnn_deploy.profiling.device import check_build
 from bnn_deploy.report.tables import percent, print_json, print_table, us
 from bnn_deploy.search.evolution import EvolutionSettings, State
 from bnn_deploy.search.run import Found, Search
@@ -73,6 +74,7 @@ def command(
         budget_ns=None if budget_us is None else 1e3 * budget_us,
     )
     latencies = LatencyTable.open(table or default_table(device))
+    check_build(latencies)
     search = Search(out, space, images, latencies, recipe=chosen_recipe(recipe, epochs), settings=settings, seed=seed)
     with stage("supernet") as bar:
 

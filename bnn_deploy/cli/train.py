@@ -11,6 +11,8 @@ from bnn_deploy.cli.options import (
     architecture_from,
     chosen_recipe,
     epochs_option,
+    genes_option,
+    groups_option,
     json_option,
     load_space_for,
     seed_option,
@@ -28,7 +30,8 @@ from bnn_deploy.training.run import EpochMetrics
 @click.option("--run", type=click.Path(path_type=Path), help="Folder of a search: train its winner.")
 @click.option("--architecture", help="A reference name or a JSON file, instead of --run.")
 @space_option
-@click.option("--groups", help="Group count of each block, with commas; replaces the architecture's own.")
+@groups_option
+@genes_option
 @click.option("--data", default="digits", show_default=True, help="digits, shapes, cifar10:DIR or imagefolder:DIR.")
 @click.option("--recipe", default="standard", show_default=True, help=f"One of {', '.join(RECIPES)}.")
 @epochs_option
@@ -42,6 +45,7 @@ def command(
     architecture: str | None,
     space_name: str,
     groups: str | None,
+    genes: tuple[str, ...],
     data: str,
     recipe: str,
     epochs: int | None,
@@ -58,17 +62,17 @@ def command(
       bnn-deploy train --run runs/mine
       bnn-deploy train --architecture uniform-g8 --data digits --recipe quick --out runs/g8
     """
-    if (run is None) == (architecture is None and groups is None):
-        raise click.UsageError("give either --run, or --architecture or --groups")
+    if (run is None) == (architecture is None and groups is None and not genes):
+        raise click.UsageError("give either --run, or --architecture, --groups or --gene")
     folder = out or (run / "winner" if run else None)
     if folder is None:
-        raise click.UsageError("--out is needed with --architecture or --groups")
+        raise click.UsageError("--out is needed with --architecture, --groups or --gene")
     space = load_space_for(space_name, None)
     if run:
         net = read_winner(run)
     else:
         images = load_data(data, space.base.height, space.base.width)
-        net = architecture_from(architecture, space.with_classes(images.classes), groups)
+        net = architecture_from(architecture, space.with_classes(images.classes), groups, genes)
     chosen = chosen_recipe(recipe, epochs)
     network = NetworkFolder(folder, net, data, chosen.twin() if float_twin else chosen, seed, teacher)
     images = network.load_data()

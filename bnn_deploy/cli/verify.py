@@ -14,7 +14,7 @@ from bnn_deploy.errors import FileFormatError
 from bnn_deploy.export.files import model_path
 from bnn_deploy.latency.predict import predict_ns
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.device import open_device
+from bnn_deploy.profiling.device import check_build, open_device
 from bnn_deploy.profiling.network_latency import measure_network
 from bnn_deploy.profiling.profile import ProfileSettings
 from bnn_deploy.report.summary import print_parity
@@ -83,10 +83,12 @@ def _latency(network: NetworkFolder, table: Path, device_name: str) -> dict[str,
     model = model_path(network.path / "export", "bnn")
     if not model.exists():
         raise FileFormatError(f"{model}: missing; run `bnn-deploy export {network.path}`")
-    predicted_ns = predict_ns(network.architecture, LatencyTable.open(table))
+    latencies = LatencyTable.open(table)
+    check_build(latencies)
+    predicted_ns = predict_ns(network.architecture, latencies)
     device = open_device(device_name)
     try:
-        measured_ns = measure_network(model, device, ProfileSettings()).latency_ns
+        measured_ns = measure_network(model, device, ProfileSettings(), sentinel_ns=latencies.sentinel_ns).latency_ns
     finally:
         device.close()
     return {"predicted_ns": predicted_ns, "measured_ns": measured_ns}

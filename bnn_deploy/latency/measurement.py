@@ -45,6 +45,11 @@ class Measurement:
         """Median of one call, nanoseconds."""
         return float(np.median(self.samples_ns)) / self.iterations
 
+    @property
+    def median_sentinel_ns(self) -> float:
+        """Median duration of the sentinel loop beside this row; infinite when there was none."""
+        return float(np.median(self.sentinel_ns)) if self.sentinel_ns else math.inf
+
     def percentile_ns(self, q: float) -> float:
         """The q-th percentile of one call, nanoseconds."""
         return float(np.percentile(self.samples_ns, q)) / self.iterations

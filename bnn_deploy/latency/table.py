@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,11 @@ class LatencyTable:
     def device(self) -> str:
         """Name of the device it was measured on."""
         return str(self.header.get("device"))
+
+    @property
+    def sentinel_ns(self) -> float:
+        """The fastest sentinel among the rows, that is the clock at its best; infinite for an empty table."""
+        return min((row.median_sentinel_ns for row in self.rows.values()), default=math.inf)
 
     def latency_ns(self, step: Step) -> float:
         """Median latency of a step, nanoseconds.

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnn_deploy import _native
-from bnn_deploy.errors import DeviceError, UnknownName
+from bnn_deploy.errors import DeviceError, TableMismatch, UnknownName
+from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.transport import LocalTransport, Transport
 
 if sys.version_info >= (3, 11):
@@ -38,6 +39,24 @@ def device_descriptions() -> dict[str, DeviceDescription]:
     """All known devices by name."""
     data = tomllib.loads(BUILT_IN.read_text())
     return {name: DeviceDescription(name, **row) for name, row in data.items() if name != "schema"}
+
+
+def check_build(table: LatencyTable) -> None:
+    """A table of this computer must come from the kernels that are installed here.
+
+    Raises:
+        TableMismatch: it was measured by another build; its numbers say nothing about this one.
+    """
+    description = device_descriptions().get(table.device)
+    if description is None or description.transport != "local":
+        return
+    installed = hashlib.sha256(BOARD_BINARY.read_bytes()).hexdigest()
+    measured = table.header.get("binary_sha256")
+    if measured != installed:
+        raise TableMismatch(
+            f"{table.path}: measured by another build of the kernels ({str(measured)[:12]}..., installed is "
+            f"{installed[:12]}...); measure it anew: `bnn-deploy profile --device {table.device} --out NEW.jsonl`"
+        )
 
 
 class Device:

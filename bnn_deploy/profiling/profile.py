@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bnn_deploy.engine.bnn_file import plan_to_bytes
-from bnn_deploy.errors import DeviceError
+from bnn_deploy.errors import DeviceError, UnknownName
 from bnn_deploy.journal import Journal
 from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, Measurement
 from bnn_deploy.latency.table import KIND, SCHEMA, LatencyTable, check_identity
@@ -26,7 +26,7 @@ from bnn_deploy.profiling.device import Device
 from bnn_deploy.steps import Step
 
 DRIFT = 0.05  # a batch whose sentinel is this much slower than the run's fastest one is measured again
-ATTEMPTS = 4
+ATTEMPTS = 6
 BATCH = 8
 
 _STARTUP_S = 60.0
@@ -91,10 +91,10 @@ def profile(
     header = table_header(device, settings)
     with Journal(path, KIND, SCHEMA, header) as journal:
         check_identity(path, journal.header, header)
-        known = set(LatencyTable.open(path).rows)
-        missing = [step for step in dict.fromkeys(steps) if step not in known]
+        known = LatencyTable.open(path)
+        missing = [step for step in dict.fromkeys(steps) if step not in known.rows]
         done = len(set(steps)) - len(missing)
-        session = _Session(device, settings, np.random.default_rng(seed))
+        session = _Session(device, settings, np.random.default_rng(seed), known.sentinel_ns)
         for row in session.measure(missing):
             journal.append(row.to_json())
             done += 1
@@ -104,7 +104,14 @@ def profile(
 
 
 def table_header(device: Device, settings: ProfileSettings) -> dict[str, object]:
-    """Device, build and settings: what a table's rows have in common."""
+    """Device, build and settings: what a table's rows have in common.
+
+    Raises:
+        UnknownName: settings.isa is none that the device has.
+    """
+    known = device.facts.get("isa")
+    if settings.isa != "best" and isinstance(known, list) and settings.isa not in known:
+        raise UnknownName(f"instruction set of {device.name}", settings.isa, ["best", *known])
     isa = device.facts.get("best_isa") if settings.isa == "best" else settings.isa
     return {
         "device": device.name,
@@ -121,9 +128,9 @@ def table_header(device: Device, settings: ProfileSettings) -> dict[str, object]
 class _Session:
     """One run of measurements; remembers the fastest sentinel seen."""
 
-    def __init__(self, device: Device, settings: ProfileSettings, rng: np.random.Generator) -> None:
+    def __init__(self, device: Device, settings: ProfileSettings, rng: np.random.Generator, sentinel_ns: float) -> None:
         self._device, self._settings, self._rng = device, settings, rng
-        self._fastest_sentinel_ns = float("inf")
+        self._fastest_sentinel_ns = sentinel_ns
 
     def measure(self, steps: list[Step]) -> Iterator[Measurement]:
         """Yields one finished Measurement per step."""
@@ -154,9 +161,8 @@ class _Session:
         for record in records:
             entry = batch[int(str(record["index"]))]
             row = self._row(entry[0], record)
-            sentinel_ns = float(np.median(row.sentinel_ns))
-            self._fastest_sentinel_ns = min(self._fastest_sentinel_ns, sentinel_ns)
-            yield entry, row, sentinel_ns > (1 + DRIFT) * self._fastest_sentinel_ns
+            self._fastest_sentinel_ns = min(self._fastest_sentinel_ns, row.median_sentinel_ns)
+            yield entry, row, row.median_sentinel_ns > (1 + DRIFT) * self._fastest_sentinel_ns
 
     def _row(self, step: Step, record: dict[str, object]) -> Measurement:
         if "error" in record:

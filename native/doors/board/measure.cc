@@ -17,7 +17,8 @@ constexpr int kWindow = 5;          // batches under one running median
 constexpr double kStable = 0.01;    // relative change between two windows
 constexpr int64_t kWarmupCap = 10;  // times warmup_ns
 constexpr int64_t kBatchNs = 500'000;
-constexpr int kSentinelLoops = 150'000;
+constexpr int kSentinelChains = 8;
+constexpr int kSentinelLoops = 60'000;
 
 double median(const double* last) {
   double sorted[kWindow];
@@ -68,19 +69,23 @@ Calibration calibrate(const Work& work, const MeasureSettings& settings) {
   return {calls_for(settings.min_sample_ns, call), now_ns() - start};
 }
 
-// Every round depends on the one before: SWAR popcount (Hacker's Delight 5-1) of an xorshift state.
+// Independent chains of xorshift and SWAR popcount (Hacker's Delight 5-1): enough of them to fill
+// the core's integer units, so that both a lower clock and a busy neighbour on the same core show.
 int64_t sentinel_ns() {
   const int64_t start = now_ns();
-  uint64_t state = 0x9E3779B97F4A7C15u, sum = 0;
+  uint64_t state[kSentinelChains], sum = 0;
+  for (int chain = 0; chain < kSentinelChains; ++chain) {
+    state[chain] = 0x9E3779B97F4A7C15u * uint64_t(chain + 1);
+  }
   for (int i = 0; i < kSentinelLoops; ++i) {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    uint64_t x = state;
-    x -= (x >> 1) & 0x5555555555555555u;
-    x = (x & 0x3333333333333333u) + ((x >> 2) & 0x3333333333333333u);
-    sum += (((x + (x >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u) >> 56;
-    state += sum & 1;
+    for (uint64_t& x : state) {
+      x ^= x << 13;
+      x ^= x >> 7;
+      x ^= x << 17;
+      uint64_t count = x - ((x >> 1) & 0x5555555555555555u);
+      count = (count & 0x3333333333333333u) + ((count >> 2) & 0x3333333333333333u);
+      sum += (((count + (count >> 4)) & 0x0F0F0F0F0F0F0F0Fu) * 0x0101010101010101u) >> 56;
+    }
   }
   __asm__ volatile("" : : "r"(sum));  // the loop has a result
   return now_ns() - start;
