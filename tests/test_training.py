@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +20,13 @@ import torch
 import torch.nn.functional as F
 
 from bnn_deploy.architecture import Architecture, Block, Stem
-from bnn_deploy.errors import BnnDeployError, FileFormatError, UnknownName
-from bnn_deploy.layers import Binarization, BinaryMobileNet, Ste, SteKind
+from bnn_deploy.errors import BnnDeployError, DataError, FileFormatError, UnknownName
+from bnn_deploy.layers import Binarization, Ste, SteKind
 from bnn_deploy.training import (
     RECIPES,
     Data,
     EpochMetrics,
+    Evaluation,
     Recipe,
     TrainResult,
     evaluate,
@@ -39,12 +41,14 @@ from bnn_deploy.training.batches import batch_count, plain_batches, train_batche
 from bnn_deploy.training.checkpoint import load_weights
 from bnn_deploy.training.loop import THREADS, fixed_threads
 from bnn_deploy.training.losses import mixed_loss, soft_loss
+from bnn_deploy.training.network_folder import NetworkFolder
 from bnn_deploy.training.recipe import Decay
 from bnn_deploy.training.schedule import learning_rate
 from bnn_deploy.training.supernet import random_groups
 
 TINY = Architecture(8, 8, 3, Stem(8, stride=1), (Block(8, 16, stride=2, groups=2), Block(16, 16, groups=4)), classes=10)
 SHORT = Recipe(epochs=3, batch_size=256, real_weights=0.34, restart=True, weight_decay=1e-5)
+ONE_EPOCH = Recipe(epochs=1, batch_size=256)
 CHOICES = ((1, 2, 4), (1, 4))
 
 
@@ -279,8 +283,20 @@ def test_folder_in_use(data: Data, tmp_path: Path) -> None:
 
 def test_network_must_fit_the_data(data: Data, tmp_path: Path) -> None:
     for other in (replace(TINY, height=16), replace(TINY, classes=11)):
-        with pytest.raises(ValueError, match="the network expects"):
-            train(new_model(other, SHORT, 0), data, SHORT, tmp_path, seed=0)
+        with pytest.raises(DataError, match="the network expects"):
+            train(new_model(other, SHORT, 0), data, SHORT, tmp_path / "run", seed=0)
+        with pytest.raises(DataError, match="the network expects"):
+            NetworkFolder(tmp_path / "run", other, "digits", SHORT, 0).train(data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_teacher_must_fit_the_data(data: Data, tmp_path: Path) -> None:
+    small = NetworkFolder(tmp_path / "teacher", replace(TINY, height=9, width=9), "digits", ONE_EPOCH, 0)
+    small.train(small.load_data())
+    taught = NetworkFolder(tmp_path / "taught", TINY, "digits", ONE_EPOCH, 0, teacher=small.path)
+    with pytest.raises(DataError, match=r"the teacher in .*/teacher expects \(.*\) \(9, 9, 3, 10\)"):
+        taught.train(data)
+    assert not taught.path.exists()
 
 
 def test_loss_that_is_not_finite(data: Data, tmp_path: Path) -> None:
@@ -288,6 +304,12 @@ def test_loss_that_is_not_finite(data: Data, tmp_path: Path) -> None:
     torch.nn.init.constant_(model.classifier.bias, math.nan)
     with pytest.raises(BnnDeployError, match=r"the loss became nan in epoch 1, batch 1; lower the learning rate"):
         train(model, data, SHORT, tmp_path, seed=0)
+
+
+def test_validation_loss_that_is_not_finite(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnn_deploy.training.single.evaluate", lambda *_: Evaluation(0.1, math.nan))
+    with pytest.raises(BnnDeployError, match=r"the validation loss became nan in epoch 1; lower the learning rate"):
+        run(data, tmp_path)
 
 
 def test_weights_of_another_network(data: Data, tmp_path: Path) -> None:
@@ -525,6 +547,14 @@ def test_plain_batches_keep_the_order(data: Data) -> None:
     assert labels.tolist() == data.val.labels.tolist()
 
 
+def test_new_model_has_the_architecture_and_the_gradients_of_its_recipe() -> None:
+    recipe = replace(SHORT, activation_ste=Ste(SteKind.CLIPPED_IDENTITY, 1.25), weight_ste=Ste(clip=0.5))
+    model = new_model(TINY, recipe, 0)
+    assert model.architecture == TINY
+    assert [unit.conv.groups for unit in model.units[1::2]] == [2, 4]
+    assert {unit.sign.ste for unit in model.units[1:]} == {recipe.activation_ste}
+
+
 def test_checkpoint_holds_no_pickle(interrupted: Path) -> None:
     tensors = safetensors.torch.load_file(tensors_of(interrupted))
     assert "model.classifier.weight" in tensors
@@ -538,5 +568,49 @@ def test_copied_folder_resumes(interrupted: Path, data: Data, tmp_path: Path, un
     assert run(data, copy) == uninterrupted
 
 
-def test_model_type() -> None:
-    assert isinstance(new_model(TINY, SHORT, 0), BinaryMobileNet)
+# --- folders of networks --------------------------------------------------------------------------------------------
+
+
+def train_with_teacher(root: Path, data: Data, stop: bool = False) -> TrainResult:
+    """A teacher, and the network it teaches; `stop` interrupts the second after its first epoch."""
+
+    def progress(metrics: EpochMetrics) -> None:
+        if stop:
+            raise Interrupted
+
+    NetworkFolder(root / "teacher", TINY, "digits", ONE_EPOCH, 0).train(data)
+    recipe = replace(ONE_EPOCH, epochs=2, distillation=0.5)
+    return NetworkFolder(root / "taught", TINY, "digits", recipe, 5, root / "teacher").train(data, progress)
+
+
+def test_moved_folders_open_and_resume(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = train_with_teacher(tmp_path / "whole", data)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Interrupted):
+        train_with_teacher(Path("runs"), data, stop=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "runs").rename(tmp_path / "elsewhere/moved")
+    monkeypatch.chdir(tmp_path / "elsewhere/moved/taught")
+    opened = NetworkFolder.open(Path())
+    assert opened.teacher == tmp_path / "elsewhere/moved/teacher"
+    assert opened.train(data).weights.read_bytes() == whole.weights.read_bytes()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert train_with_teacher(Path("moved"), data).metrics[-1].accuracy == whole.accuracy
+    assert train_with_teacher(tmp_path / "elsewhere/moved", data).metrics[-1].accuracy == whole.accuracy
+
+
+def test_another_teacher_is_refused(data: Data, tmp_path: Path) -> None:
+    train_with_teacher(tmp_path, data)
+    opened = NetworkFolder.open(tmp_path / "taught")
+    with pytest.raises(BnnDeployError, match=r'holds a run with teacher = "../teacher", this one has null'):
+        replace(opened, teacher=None).train(data)
+
+
+def test_seconds_cover_all_sittings(data: Data, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        run(data, tmp_path, stop_after=1)
+    time.sleep(0.3)  # between sittings: not counted
+    begin = time.monotonic()
+    second = train(new_model(TINY, SHORT, 5), data, SHORT, tmp_path, seed=5)
+    assert second.metrics[0].seconds < second.seconds < second.metrics[0].seconds + time.monotonic() - begin
+    assert train(new_model(TINY, SHORT, 5), data, SHORT, tmp_path, seed=5).seconds == second.seconds

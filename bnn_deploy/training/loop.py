@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ class TrainResult:
 
     @property
     def seconds(self) -> float:
-        """Spent, over all sittings."""
+        """Spent, over all sittings, of a run found complete as well; without work that a kill undid."""
         return self.metrics[-1].seconds
 
 
@@ -74,7 +75,7 @@ def fit(
         checkpoint_s: longest time in seconds without a checkpoint.
 
     Raises:
-        BnnDeployError: the loss is not finite; the disk refuses.
+        BnnDeployError: the training or validation loss is not finite; the disk refuses.
         FileFormatError: the checkpoint is damaged.
     """
     device = next(model.parameters()).device
@@ -101,11 +102,7 @@ def fit(
             model.train()
             optimizer.zero_grad(set_to_none=True)
             loss = step(images.to(device), labels.to(device), epoch, batch)
-            if not abs(loss) < float("inf"):
-                raise BnnDeployError(
-                    f"{run.folder}: the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}; lower the learning "
-                    f"rate ({recipe.learning_rate}) and use another run folder"
-                )
+            _check_finite(run, recipe, loss, f"the loss became {loss} in epoch {epoch + 1}, batch {batch + 1}")
             optimizer.step()
             loss_sum += loss
             if time.monotonic() - saved >= checkpoint_s and batch + 1 < batches:
@@ -113,6 +110,7 @@ def fit(
                 run.save(position, training_state(model, optimizer))
                 saved = time.monotonic()
         quality = validate()
+        _check_finite(run, recipe, quality.loss, f"the validation loss became {quality.loss} in epoch {epoch + 1}")
         seconds = time.monotonic() - begin
         done = EpochMetrics(epoch + 1, recipe.epochs, loss_sum / batches, quality.accuracy, quality.loss, seconds)
         position = Position(epoch + 1, 0, 0.0, seconds)
@@ -142,6 +140,13 @@ def _adam(model: nn.Module, recipe: Recipe) -> torch.optim.Adam:
     decaying = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     return torch.optim.Adam([{"params": decaying}, {"params": others}], lr=recipe.learning_rate, fused=True)
+
+
+def _check_finite(run: Run, recipe: Recipe, loss: float, what: str) -> None:
+    if not math.isfinite(loss):
+        raise BnnDeployError(
+            f"{run.folder}: {what}; lower the learning rate ({recipe.learning_rate}) and use another run folder"
+        )
 
 
 def _enter(model: nn.Module, optimizer: torch.optim.Adam, recipe: Recipe, epoch: int, *, fresh: bool) -> None:

@@ -1,6 +1,6 @@
 """A trained network on disk: what it is (network.json), its training, its weights, its exported files.
 
-network.json            architecture, data, recipe, seed, teacher
+network.json            architecture, data, recipe, seed, teacher (its folder, relative to this one)
 metrics.jsonl, ...      the training (bnn_deploy.training.run)
 weights.safetensors     the result
 export/model.*          written by `bnn-deploy export`
@@ -8,6 +8,7 @@ export/model.*          written by `bnn-deploy export`
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from bnn_deploy.training.checkpoint import load_weights
 from bnn_deploy.training.data import Data, load_data
 from bnn_deploy.training.loop import Progress, TrainResult
 from bnn_deploy.training.recipe import Recipe
-from bnn_deploy.training.single import new_model, train
+from bnn_deploy.training.single import check_fit, new_model, train
 
 DESCRIPTION = "network.json"
 
@@ -63,7 +64,7 @@ class NetworkFolder:
                 fields["data"],
                 Recipe.from_json(fields["recipe"]),
                 fields["seed"],
-                Path(fields["teacher"]) if fields["teacher"] else None,
+                (path.resolve() / fields["teacher"]).resolve() if fields["teacher"] else None,
             )
         except (KeyError, TypeError) as exc:
             raise FileFormatError(f"{description}: malformed: {exc}") from exc
@@ -76,12 +77,14 @@ class NetworkFolder:
         """Train, or continue; a finished training returns at once.
 
         Raises:
-            BnnDeployError: the folder belongs to other settings.
+            BnnDeployError: the folder belongs to other settings; as `bnn_deploy.training.train` otherwise.
+            DataError: the network or its teacher does not fit the data; nothing is written.
             FileFormatError: the folder, or the teacher's, is damaged or unfinished.
         """
-        teacher = NetworkFolder.open(self.teacher).load() if self.teacher else None
-        pin_settings(self.path / DESCRIPTION, self._to_json())
+        check_fit(self.architecture, data)
+        teacher = self._load_teacher(data)
         model = new_model(self.architecture, self.recipe, self.seed)
+        pin_settings(self.path / DESCRIPTION, self._to_json())
         return train(model, data, self.recipe, self.path, seed=self.seed, teacher=teacher, progress=progress)
 
     def load(self) -> BinaryMobileNet:
@@ -102,11 +105,19 @@ class NetworkFolder:
         """Top-1 on the untouched test split."""
         return evaluate(self.load(), data.test).accuracy
 
+    def _load_teacher(self, data: Data) -> BinaryMobileNet | None:
+        if self.teacher is None:
+            return None
+        folder = NetworkFolder.open(self.teacher)
+        check_fit(folder.architecture, data, f"teacher in {self.teacher}")
+        return folder.load()
+
     def _to_json(self) -> dict[str, object]:
+        teacher = None if self.teacher is None else os.path.relpath(self.teacher.resolve(), self.path.resolve())
         return {
             "architecture": self.architecture.to_json(),
             "data": self.data,
             "recipe": self.recipe.to_json(),
             "seed": self.seed,
-            "teacher": None if self.teacher is None else str(self.teacher),
+            "teacher": teacher,
         }

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from bnn_deploy.architecture import Architecture
+from bnn_deploy.errors import DataError
 from bnn_deploy.layers import BinaryMobileNet
 from bnn_deploy.training.accuracy import evaluate
 from bnn_deploy.training.checkpoint import weights_digest
@@ -56,8 +57,8 @@ def train(
     Raises:
         BnnDeployError: `run_dir` belongs to other settings or to a running process; the disk refuses; the loss is not
             finite.
+        DataError: the network does not fit the data; `run_dir` is left alone.
         FileFormatError: a file in `run_dir` is truncated or altered.
-        ValueError: the network does not fit the data.
     """
     check_fit(model.architecture, data)
     settings = {
@@ -95,9 +96,19 @@ def train(
         )
 
 
-def check_fit(architecture: Architecture, data: Data) -> None:
-    """Raises ValueError unless the network takes the images and has an output for each class of the data."""
+def check_fit(architecture: Architecture, data: Data, role: str = "network") -> None:
+    """Does a network take the images, and has it an output for each class of the data?
+
+    Args:
+        role: what the message calls the network.
+
+    Raises:
+        DataError: no.
+    """
     expected = (architecture.height, architecture.width, architecture.image_channels, architecture.classes)
     given = (data.height, data.width, 3, data.classes)
     if expected != given:
-        raise ValueError(f"the network expects (height, width, channels, classes) {expected}, the data has {given}")
+        raise DataError(
+            f"{data.name}: the {role} expects (height, width, channels, classes) {expected}, the data has {given}; "
+            f"give another data set or another network"
+        )
