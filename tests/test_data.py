@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,6 +223,54 @@ def test_imagefolder_unreadable_image_is_named(tmp_path: Path) -> None:
         data = load_data(f"imagefolder:{folder}", 16, 16)
         with pytest.raises(DataError, match=r"val/cow/02\.png: cannot be read as an image"):
             everything(data.test)
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to("nowhere.png")
+
+
+def two_links_to_folders(path: Path) -> None:
+    """Files of one size are opened when loading, to compare them."""
+    path.symlink_to("..")
+    path.with_name("99.png").symlink_to("..")
+
+
+@pytest.mark.parametrize("spoil", [loop, dangling, two_links_to_folders])
+def test_imagefolder_unreadable_file_is_named(spoil: Callable[[Path], None], tmp_path: Path) -> None:
+    folder = write_imagefolder(tmp_path / "tree")
+    spoil(folder / "train/cow/98.png")
+    with pytest.raises(DataError, match=r"train/cow/9[89]\.png: cannot be read: [A-Z][\w ]+; repair or remove it"):
+        load_data(f"imagefolder:{folder}", 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("open", "train/ant/03.png"), ("stat", "val/cow"), ("stat", "tree"), ("iterdir", "train/bee")]
+)
+def test_imagefolder_without_permission(
+    method: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_imagefolder(tmp_path / "tree")
+    real = getattr(Path, method)
+
+    def refuse(self: Path, *args: object, **options: object) -> object:
+        if name in str(self):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Path, method, refuse)  # chmod would not stop root
+    with pytest.raises(DataError, match=rf"{name}[\w/.]*: cannot be read: Permission denied"):
+        load_data(f"imagefolder:{folder}", 16, 16)
+
+
+def test_imagefolder_folder_named_like_an_image(tmp_path: Path) -> None:
+    folder = write_imagefolder(tmp_path / "tree")
+    before = load_data(f"imagefolder:{folder}", 16, 16).digest
+    (folder / "train/ant/folder.jpg").mkdir()
+    assert load_data(f"imagefolder:{folder}", 16, 16).digest == before
 
 
 def test_imagefolder_duplicates_and_foreign_files(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def load_data(spec: str, height: int, width: int, seed: int = SPLIT_SEED) -> Dat
 
     Raises:
         UnknownName: no such kind of data set.
-        DataError: the folder is missing, or holds something else.
+        DataError: the folder is missing, holds something else, or a file in it cannot be read.
         ValueError: height or width below 1.
     """
     if height < 1 or width < 1:
@@ -55,7 +55,10 @@ def load_data(spec: str, height: int, width: int, seed: int = SPLIT_SEED) -> Dat
         if not folder:
             raise DataError(f"{kind}: expected a folder, as in {kind}:DIR, got {spec!r}")
         root = Path(folder).expanduser()
-        if not root.is_dir():
-            raise DataError(f"{spec}: no such folder: {root}")
-        return _ON_DISK[kind](root, height, width, seed)
+        try:
+            if not root.is_dir():
+                raise DataError(f"{spec}: no such folder: {root}")
+            return _ON_DISK[kind](root, height, width, seed)
+        except OSError as exc:
+            raise DataError(f"{exc.filename or root}: cannot be read: {exc.strerror}; repair or remove it") from exc
     raise UnknownName("data set", spec, [*_BUILT_IN, *(f"{name}:DIR" for name in _ON_DISK)])

@@ -61,6 +61,7 @@ def load_imagefolder(root: Path, height: int, width: int, seed: int) -> Data:
 
     Raises:
         DataError: folders missing or empty, or classes of `val` that `train` lacks.
+        OSError: a file cannot be read.
         RuntimeUnavailable: Pillow is not installed.
     """
     try:
@@ -116,9 +117,11 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path) -> list[Path]:
+    """Images by name; a link that leads nowhere is among them, so that it is reported and not left out."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    return [path for path in images if path.is_file() or path.is_symlink()]
 
 
 def _identities(paths: list[Path], sizes: list[int], root: Path) -> list[bytes]:
