@@ -10,7 +10,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from bnn_deploy.errors import ArchitectureError
 
@@ -69,8 +69,8 @@ class Architecture:
         doubling: see Doubling.
 
     Raises:
-        ArchitectureError: sizes below 1, channels that do not chain or do not multiply, groups that do not divide,
-            even kernels, strides other than 1 and 2. The message names the block.
+        ArchitectureError: sizes that are not integers or below 1, channels that do not chain or do not multiply, groups
+            that do not divide, even kernels, strides other than 1 and 2. The message names the block.
     """
 
     height: int
@@ -83,10 +83,12 @@ class Architecture:
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "image_channels", "classes"):
+            _check_integer(name, getattr(self, name))
             if getattr(self, name) < 1:
                 raise ArchitectureError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not self.blocks:
             raise ArchitectureError("expected at least one block, got none")
+        _check_integers("stem", self.stem)
         _check_window("stem", self.stem.kernel, self.stem.stride)
         channels = self.stem.channels
         for index, block in enumerate(self.blocks):
@@ -95,6 +97,7 @@ class Architecture:
 
     def _check_block(self, index: int, block: Block, channels: int) -> None:
         where = f"block {index}"
+        _check_integers(where, block)
         _check_window(where, block.kernel, block.stride)
         if block.channels_in != channels or channels < 1:
             raise ArchitectureError(f"{where}: expected {channels} input channels, got {block.channels_in}")
@@ -140,17 +143,29 @@ class Architecture:
         Raises:
             ArchitectureError: another schema, missing or unknown fields, or a network that cannot exist.
         """
-        fields = dict(data)
-        schema = fields.pop("schema", None)
+        if not isinstance(data, Mapping):
+            raise ArchitectureError(f"architecture: expected a JSON object, got {data!r}")
+        members = dict(data)
+        schema = members.pop("schema", None)
         if schema != SCHEMA:
             raise ArchitectureError(f"architecture: expected schema {SCHEMA}, got {schema!r}")
         try:
-            stem = Stem(**fields.pop("stem"))  # type: ignore[arg-type]
-            blocks = tuple(Block(**block) for block in fields.pop("blocks"))  # type: ignore[attr-defined]
-            doubling = Doubling(fields.pop("doubling"))
-            return cls(stem=stem, blocks=blocks, doubling=doubling, **fields)  # type: ignore[arg-type]
+            stem = Stem(**members.pop("stem"))  # type: ignore[arg-type]
+            blocks = tuple(Block(**block) for block in members.pop("blocks"))  # type: ignore[attr-defined]
+            doubling = Doubling(members.pop("doubling"))
+            return cls(stem=stem, blocks=blocks, doubling=doubling, **members)  # type: ignore[arg-type]
         except (KeyError, TypeError, ValueError) as exc:
             raise ArchitectureError(f"architecture: malformed JSON: {exc}") from exc
+
+
+def _check_integers(where: str, layer: Stem | Block) -> None:
+    for field in fields(layer):
+        _check_integer(f"{where}: {field.name}", getattr(layer, field.name))
+
+
+def _check_integer(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ArchitectureError(f"{name} must be an integer, got {value!r}")
 
 
 def _check_window(where: str, kernel: int, stride: int) -> None:
