@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from bnn_deploy.layers import recalibrate
 from bnn_deploy.layers.supernet import Supernet
-from bnn_deploy.training.accuracy import Evaluation, evaluate, evaluate_batches
+from bnn_deploy.training.accuracy import Evaluation, evaluate_batches
 from bnn_deploy.training.batches import load_batch, plain_batches
 from bnn_deploy.training.data import Data, Split
 from bnn_deploy.training.loop import THREADS, fixed_threads
 
-__all__ = ["Evaluation", "SubnetEvaluator", "evaluate", "evaluate_accuracy"]
+__all__ = ["Evaluation", "SubnetEvaluator"]
 
 _CALIBRATION = 4  # keeps the choice of calibration images apart from other generators
 _IN_MEMORY_BYTES = 512 << 20  # a validation split up to this size is kept as tensors
-
-
-def evaluate_accuracy(model: nn.Module, split: Split, batch_size: int = 256) -> float:
-    """Share of right answers on a split, 0 to 1; see `evaluate`, which also gives the loss."""
-    return evaluate(model, split, batch_size).accuracy
 
 
 class SubnetEvaluator:
