@@ -8,11 +8,13 @@
 
 #include <cstring>
 #include <initializer_list>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/bitpack.h"
 #include "doors/build_info.h"
@@ -193,10 +195,6 @@ class PyNetwork {
     const ConvShape& s = network_->step(0).step.shape;
     return nb::make_tuple(s.in_h, s.in_w, s.in_c);
   }
-  nb::tuple result_shape() const {
-    const ConvShape& s = last().shape;
-    return nb::make_tuple(s.out_h, s.out_w, s.out_c);
-  }
   size_t arena_bytes() const { return network_->arena_bytes(); }
 
   nb::list kernels() const {
@@ -224,13 +222,27 @@ class PyNetwork {
   // image [H, W, C] -> one dict for each step: kind, kernel, sums, values, bits
   nb::list trace(const In<float, 3>& image) {
     check_image(image.shape(0), image.shape(1), image.shape(2));
-    const std::lock_guard<std::mutex> guard(lock_);
+    std::vector<Traced> traced;
+    for (int i = 0; i < network_->steps(); ++i) traced.push_back(room_for(i));
+    {
+      nb::gil_scoped_release release;
+      const std::lock_guard<std::mutex> guard(lock_);
+      for (int i = 0; i < network_->steps(); ++i) trace_step(i, image.data(), &traced[i]);
+    }
     nb::list rows;
-    for (int i = 0; i < network_->steps(); ++i) rows.append(trace_step(i, image.data()));
+    for (int i = 0; i < network_->steps(); ++i) rows.append(row_of(i, traced[i]));
     return rows;
   }
 
  private:
+  // What one step wrote: sums [out_h, out_w, out], values [out_h, out_w, out], bits [out_h, out_w,
+  // words], each if the step writes it.
+  struct Traced {
+    std::optional<Out<int32_t>> sums;
+    std::optional<Out<float>> values;
+    std::optional<Out<uint64_t>> bits;
+  };
+
   const Step& last() const { return network_->step(network_->steps() - 1).step; }
 
   std::string kernel_name(int index) const {
@@ -247,38 +259,48 @@ class PyNetwork {
                 std::to_string(width) + "x" + std::to_string(channels));
   }
 
-  nb::dict trace_step(int index, const float* image) {
+  // Needs the GIL, as everything that makes Python objects.
+  Traced room_for(int index) const {
     const Step& step = network_->step(index).step;
-    const ConvShape& s = step.shape;
-    const size_t out_h = s.out_h, out_w = s.out_w, out_c = s.out_c;
-    std::optional<Out<int32_t>> sums;
-    std::optional<Out<float>> values;
-    if (step.kind == StepKind::kBconv2d) sums = new_array<int32_t>({out_h, out_w, out_c});
-    if (step.float_out) values = new_array<float>({out_h, out_w, out_c});
-    network_->run_step(index, image, values ? values->data() : nullptr,
-                       sums ? sums->data() : nullptr);
-    if (values && network_->values_of(index)) {
-      std::memcpy(values->data(), network_->values_of(index), step.out_elements() * sizeof(float));
+    const size_t out_h = step.shape.out_h, out_w = step.shape.out_w, out_c = step.shape.out_c;
+    Traced traced;
+    if (step.kind == StepKind::kBconv2d) traced.sums = new_array<int32_t>({out_h, out_w, out_c});
+    if (step.float_out) traced.values = new_array<float>({out_h, out_w, out_c});
+    if (step.bits_out) {
+      traced.bits = new_array<uint64_t>({out_h, out_w, size_t(words_of(step.shape.out_c))});
     }
+    return traced;
+  }
+
+  // Needs lock_, and no GIL.
+  void trace_step(int index, const float* image, Traced* traced) {
+    const Step& step = network_->step(index).step;
+    float* values = traced->values ? traced->values->data() : nullptr;
+    network_->run_step(index, image, values, traced->sums ? traced->sums->data() : nullptr);
+    if (values && network_->values_of(index)) {
+      std::memcpy(values, network_->values_of(index), step.out_elements() * sizeof(float));
+    }
+    if (traced->bits) copy_inner_bits(step, network_->bits_of(index), traced->bits->data());
+  }
+
+  nb::dict row_of(int index, const Traced& traced) const {
     nb::dict row;
-    row["kind"] = step_kind_name(step.kind);
+    row["kind"] = step_kind_name(network_->step(index).step.kind);
     row["kernel"] = kernel_name(index);
-    row["sums"] = sums ? nb::cast(*sums) : nb::none();
-    row["values"] = values ? nb::cast(*values) : nb::none();
-    row["bits"] = step.bits_out ? nb::cast(inner_bits(step, network_->bits_of(index))) : nb::none();
+    row["sums"] = traced.sums ? nb::cast(*traced.sums) : nb::none();
+    row["values"] = traced.values ? nb::cast(*traced.values) : nb::none();
+    row["bits"] = traced.bits ? nb::cast(*traced.bits) : nb::none();
     return row;
   }
 
   // The packed output without its border: [out_h, out_w, words]
-  static Out<uint64_t> inner_bits(const Step& step, const uint64_t* framed) {
+  static void copy_inner_bits(const Step& step, const uint64_t* framed, uint64_t* bits) {
     const size_t height = step.shape.out_h, width = step.shape.out_w,
                  words = words_of(step.shape.out_c);
-    Out<uint64_t> bits = new_array<uint64_t>({height, width, words});
     for (size_t y = 0; y < height; ++y) {
       const size_t from = ((y + step.border) * (width + 2 * step.border) + step.border) * words;
-      std::memcpy(bits.data() + y * width * words, framed + from, width * words * sizeof(uint64_t));
+      std::memcpy(bits + y * width * words, framed + from, width * words * sizeof(uint64_t));
     }
-    return bits;
   }
 
   std::unique_ptr<Network> network_;
@@ -302,7 +324,6 @@ NB_MODULE(_native, module) {
       .def(nb::init<const nb::bytes&, const std::optional<std::string>&>(), "data"_a,
            "kernel"_a.none())
       .def_prop_ro("image_shape", &PyNetwork::image_shape)
-      .def_prop_ro("result_shape", &PyNetwork::result_shape)
       .def_prop_ro("arena_bytes", &PyNetwork::arena_bytes)
       .def_prop_ro("kernels", &PyNetwork::kernels)
       .def("run", &PyNetwork::run, "images"_a.noconvert())
