@@ -192,6 +192,35 @@ def test_a_model_that_onnxruntime_refuses(tmp_path: Path) -> None:
         OnnxRuntime(path)
 
 
+@pytest.mark.parametrize("damage", ["input-name", "output-name", "threshold", "no-threshold", "weights", "shape"])
+def test_altered_models_are_file_format_errors(damage: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    graph = named_graph("dense")
+    model = to_model(graph)
+    node = next(node for node in model.graph.node if node.op_type == OPERATOR)
+    initializers = {value.name: value for value in model.graph.initializer}
+    match damage:
+        case "input-name":
+            model.graph.input[0].name = model.graph.node[0].input[0] = "pictures"
+        case "output-name":
+            model.graph.output[0].name = model.graph.node[-1].output[0] = "scores"
+        case "threshold":
+            initializers[node.input[1]].raw_data = b"\0" * 7
+        case "no-threshold":
+            node.input[1] = "images"
+        case "weights":
+            values = onnx.numpy_helper.to_array(initializers[node.input[2]])[:-3]
+            initializers[node.input[2]].CopyFrom(onnx.numpy_helper.from_array(values, node.input[2]))
+        case "shape":
+            del model.graph.input[0].type.tensor_type.shape.dim[:]
+            initializers["step0.weights"].CopyFrom(
+                onnx.numpy_helper.from_array(np.zeros((32, 2, 3, 3), np.float32), "step0.weights")
+            )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(FileFormatError, match=r"model\.onnx"):
+        OnnxRuntime(path).trace(random_images(graph.architecture, 1, rng))
+
+
 def test_a_library_that_cannot_be_loaded(tmp_path: Path) -> None:
     export_onnx(named_graph("dense"), tmp_path / "model.onnx")
     with pytest.raises(RuntimeUnavailable, match=r"missing\.so"):

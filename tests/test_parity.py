@@ -11,20 +11,16 @@ import torch
 
 from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable, UnknownName
+from bnn_deploy.export.files import export_files, model_path
 from bnn_deploy.export.fold import fold
 from bnn_deploy.layers.binarize import Binarization, set_binarization
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
 from bnn_deploy.runtimes import parity
-from bnn_deploy.runtimes.base import NO_SUM, Runtime, Tap, Trace, integers
+from bnn_deploy.runtimes.base import NO_SUM, Floats, Runtime, Tap, Trace, integers
 from bnn_deploy.runtimes.engine import EngineRuntime
-from bnn_deploy.runtimes.parity import check_parity
-from bnn_deploy.runtimes.registry import RUNTIMES, export_for, missing_runtimes, open_runtime
+from bnn_deploy.runtimes.parity import Parity, check_parity
+from bnn_deploy.runtimes.registry import RUNTIMES, missing_runtimes, open_runtime
 from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime
-from bnn_deploy.settings import write_json
-from bnn_deploy.training.checkpoint import save_weights
-from bnn_deploy.training.network_folder import NetworkFolder
-from bnn_deploy.training.recipe import Recipe
-from bnn_deploy.training.single import new_model
 from tests.graphs import NETWORKS, named_graph, random_images, tied_graph, with_constant
 
 MISSING = missing_runtimes()
@@ -43,10 +39,25 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(3)
 
 
+def export_for(runtime_name: str, graph: DeployGraph, folder: Path) -> Path:
+    """Write the file that a runtime reads."""
+    (file,) = export_files(graph, folder, [RUNTIMES[runtime_name].format])
+    return file.path
+
+
+def checked(graph: DeployGraph, images: Floats, runtime_name: str, folder: Path) -> Parity:
+    """The parity of one runtime, of a file that is made in `folder`."""
+    export_for(runtime_name, graph, folder)
+    torch_row, row = check_parity(graph, folder, images, [runtime_name])
+    assert torch_row.runtime == "torch"
+    assert torch_row.passed
+    return row
+
+
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_runtime_sums_exactly(runtime_name: str, network: str, rng: np.random.Generator) -> None:
+def test_every_runtime_sums_exactly(runtime_name: str, network: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = named_graph(network)
-    (row,) = check_parity(graph, random_images(graph.architecture, 2, rng), [runtime_name])
+    row = checked(graph, random_images(graph.architecture, 2, rng), runtime_name, tmp_path)
     assert row.sums_wrong == 0
     assert row.exact
     assert row.sums_compared > 0
@@ -54,9 +65,9 @@ def test_every_runtime_sums_exactly(runtime_name: str, network: str, rng: np.ran
     assert row.sign_flips_total <= 1e-3 * row.signs_compared, "only values within rounding of a threshold may flip"
 
 
-def test_ties_do_not_flip(runtime_name: str, rng: np.random.Generator) -> None:
+def test_ties_do_not_flip(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = tied_graph()
-    (row,) = check_parity(graph, random_images(graph.architecture, 1, rng), [runtime_name])
+    row = checked(graph, random_images(graph.architecture, 1, rng), runtime_name, tmp_path)
     assert row.sign_flips[0] == 0
 
 
@@ -82,14 +93,40 @@ def test_contract_of_a_runtime(runtime_name: str, tmp_path: Path, rng: np.random
         open_runtime(runtime_name, noise)
 
 
-def test_batches_add_up(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+class _Split:
+    """Images on demand; `asked` is how many were held at a time."""
+
+    def __init__(self, images: Floats) -> None:
+        self._images = images
+        self.asked: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def images(self, indices: np.ndarray) -> Floats:
+        self.asked.append(len(indices))
+        return self._images[indices]
+
+
+def test_batches_add_up(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = named_graph("dense")
     images = random_images(graph.architecture, 5, rng)
-    (whole,) = check_parity(graph, images, ["onnxruntime"])
+    whole = checked(graph, images, "onnxruntime", tmp_path)
     monkeypatch.setattr(parity, "_VALUES_AT_ONCE", 1)
-    (single,) = check_parity(graph, images, ["onnxruntime"])
+    source, calls = _Split(images), []
+    _, single = check_parity(graph, tmp_path, source, ["onnxruntime"], lambda *done: calls.append(done))
+    assert source.asked == [1] * 5
+    assert calls == [(done, 5) for done in range(1, 6)]
     assert (single.images, single.sums_compared) == (whole.images, whole.sums_compared)
     assert single.signs_compared == whole.signs_compared
+    monkeypatch.setattr(parity, "_IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr(parity, "_VALUES_AT_ONCE", 1 << 30)
+    source = _Split(images)
+    _, first = check_parity(graph, tmp_path, source, ["onnxruntime"], count=3)
+    assert source.asked == [2, 1]
+    assert first.images == 3
+    with pytest.raises(ValueError, match="at least one"):
+        check_parity(graph, tmp_path, images[:0], ["onnxruntime"])
 
 
 class _Faulty:
@@ -119,11 +156,12 @@ class _Faulty:
         return Trace(logits, (*taps, *rest))
 
 
-def test_faults_are_reported(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_are_reported(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = named_graph("depthwise")
     monkeypatch.setattr(parity, "open_runtime", lambda name, path: _Faulty(graph))
-    (row,) = check_parity(graph, random_images(graph.architecture, 4, rng), ["onnxruntime"])
+    row = checked(graph, random_images(graph.architecture, 4, rng), "onnxruntime", tmp_path)
     assert not row.exact
+    assert not row.passed
     # Two planted sums, and the 1x1 layer's sums behind the flipped sign: its 16 output channels at that pixel.
     assert row.sums_wrong == 2 + 16
     assert row.sums_unreadable == 4 * 12 * 12
@@ -170,44 +208,85 @@ def test_unknown_and_missing_runtimes(tmp_path: Path, monkeypatch: pytest.Monkey
     graph = named_graph("dense")
     images = random_images(graph.architecture, 1, np.random.default_rng(0))
     with pytest.raises(UnknownName, match="did you mean onnxruntime"):
-        check_parity(graph, images, ["onnx-runtime"])
+        check_parity(graph, tmp_path, images, ["onnx-runtime"])
     monkeypatch.setenv("BNN_LCE_PYTHON", str(tmp_path / "none"))
     with pytest.raises(RuntimeUnavailable, match="make lce-env"):
-        check_parity(graph, images, ["lce"])
+        check_parity(graph, tmp_path, images, ["lce"])
     assert "lce" in missing_runtimes()
 
 
-def _trained_folder(path: Path) -> NetworkFolder:
+def _trained(name: str = "dense") -> BinaryMobileNet:
     """What training leaves, in a moment: random weights, batch norms that have seen data."""
-    folder = NetworkFolder(path, NETWORKS["dense"], data="digits", recipe=Recipe(epochs=1), seed=0)
-    write_json(path / "network.json", folder._to_json())
-    module = new_model(folder.architecture, folder.recipe, folder.seed)
-    module(torch.from_numpy(random_images(folder.architecture, 8, np.random.default_rng(1))).permute(0, 3, 1, 2))
-    save_weights(path / "weights.safetensors", module, {})
-    return folder
+    torch.manual_seed(0)
+    module = BinaryMobileNet(NETWORKS[name]).train()
+    module(torch.from_numpy(random_images(NETWORKS[name], 8, np.random.default_rng(1))).permute(0, 3, 1, 2))
+    return module.eval()
 
 
-def test_folder_of_a_trained_network(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
-    folder = _trained_folder(tmp_path)
-    images = random_images(folder.architecture, 4, rng)
-    (row,) = check_parity(tmp_path, images, [runtime_name])
+def test_a_trained_network(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    module = _trained()
+    file = export_for(runtime_name, fold(module), tmp_path)
+    images = random_images(module.architecture, 4, rng)
+    torch_row, row = check_parity(module, tmp_path, images, [runtime_name])
     assert row.exact
-    assert row.file is None
-    assert row.sums_compared > 0
+    assert row.file == file
     assert row.sign_flips_total <= 1e-2 * row.signs_compared
+    assert (torch_row.runtime, torch_row.file, torch_row.sign_flips_total) == ("torch", None, 0)
+    assert torch_row.passed
+    assert torch_row.sums_compared == row.sums_compared + row.sums_unreadable
 
 
-def test_exported_files_of_a_folder_are_what_is_checked(tmp_path: Path, rng: np.random.Generator) -> None:
+def test_files_of_other_weights(tmp_path: Path, rng: np.random.Generator) -> None:
     """A file that was exported before the weights changed: its sums are not those of the network."""
-    folder = _trained_folder(tmp_path)
-    (tmp_path / "export").mkdir()
-    graph = fold(folder.load())
+    module = _trained()
+    graph = fold(module)
     weights = graph.steps[1].constants["weights"].copy()
     weights[0, 0, 0, 0] *= -1
-    stale = export_for("onnxruntime", with_constant(graph, 1, "weights", weights), tmp_path / "export")
-    (row,) = check_parity(tmp_path, random_images(folder.architecture, 2, rng), ["onnxruntime"])
-    assert row.file == stale
+    export_for("onnxruntime", with_constant(graph, 1, "weights", weights), tmp_path)
+    torch_row, row = check_parity(module, tmp_path, random_images(module.architecture, 2, rng), ["onnxruntime"])
+    assert torch_row.exact
     assert row.sums_wrong > 0
+
+
+def test_a_fold_that_takes_a_wrong_sign(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file agrees with the wrong graph; torch's own sums do not."""
+    module = _trained()
+    graph = fold(module)
+    weights = graph.steps[2].constants["weights"].copy()
+    weights[5, 0, 0, 7] *= -1
+    wrong = with_constant(graph, 2, "weights", weights)
+    monkeypatch.setattr(parity, "fold", lambda _: wrong)
+    export_for("onnxruntime", wrong, tmp_path)
+    torch_row, row = check_parity(module, tmp_path, random_images(module.architecture, 2, rng), ["onnxruntime"])
+    assert torch_row.sums_wrong == 2 * 12 * 12
+    assert not torch_row.passed
+    assert row.exact
+
+
+def test_nothing_compared_is_not_exact() -> None:
+    row = Parity("lce", 4, 1.0, 0.0, 0, 0, 100, 100, (0,), None, 0.1)
+    assert not row.exact
+    assert not row.passed
+    assert Parity("lce", 4, 1.0, 0.0, 9, 0, 100, 100, (0,), None, 0.1).passed
+    assert not Parity("lce", 4, 0.99, 0.0, 9, 0, 100, 100, (0,), None, 0.1).passed
+
+
+@pytest.mark.parametrize("other", ["depthwise", "groups-of-32", "odd-sizes"])
+def test_files_of_another_architecture(runtime_name: str, other: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    graph = named_graph("dense")
+    export_for(runtime_name, named_graph(other), tmp_path)
+    images = random_images(graph.architecture, 1, rng)
+    with pytest.raises(FileFormatError, match=r"model\.\w+: of another architecture"):
+        check_parity(graph, tmp_path, images, [runtime_name])
+
+
+def test_missing_files(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    graph = named_graph("dense")
+    path = model_path(tmp_path, RUNTIMES[runtime_name].format)
+    with pytest.raises(FileFormatError, match=f"{path.name}: missing; write it with `bnn-deploy export`"):
+        check_parity(graph, tmp_path, random_images(graph.architecture, 1, rng), [runtime_name])
 
 
 @pytest.mark.skipif("engine" in MISSING, reason=MISSING.get("engine", ""))

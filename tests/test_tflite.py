@@ -163,7 +163,8 @@ def test_container(tmp_path: Path) -> None:
     start = np.frombuffer(data, np.uint8).ctypes.data
     for index in range(1, model.BuffersLength()):
         assert (model.Buffers(index).DataAsNumpy().ctypes.data - start) % 16 == 0
-    assert architecture_of(_parsed(graph).metadata) == graph.architecture
+    file = _parsed(graph)
+    assert architecture_of(file.metadata, file.path) == graph.architecture
     assert to_flatbuffer(graph) == data
 
 
@@ -237,6 +238,30 @@ def test_a_foreign_model_runs_but_cannot_be_traced(tmp_path: Path, rng: np.rando
     assert runtime.run(images).shape == (1, 10)
     with pytest.raises(FileFormatError, match="not written by bnn-deploy"):
         runtime.trace(images)
+
+
+@needs_lce
+@pytest.mark.parametrize("damage", ["record", "constant-type", "constant-size", "few-layers"])
+def test_altered_files_are_file_format_errors(damage: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    graph = named_graph("dense")
+    data = bytearray(to_flatbuffer(graph))
+    subgraph = tflite.Model.GetRootAs(data, 0).Subgraphs(0)
+    bconvs = [i for i in range(subgraph.OperatorsLength()) if subgraph.Operators(i).InputsLength() == 5]
+    scale = subgraph.Tensors(subgraph.Operators(bconvs[0]).Inputs(2))
+    match damage:
+        case "record":
+            data = data.replace(b'{"block', b'{"clock')
+        case "constant-type":
+            data[scale._tab.Pos + scale._tab.Offset(6)] = tflite.TensorType.INT64
+        case "constant-size":
+            shape = scale._tab.Vector(scale._tab.Offset(4))
+            data[shape] += 1
+        case "few-layers":
+            data = data.replace(b"LceBconv2d", b"LceBconv2e")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(data)
+    with pytest.raises(FileFormatError, match=r"model\.tflite"):
+        LceRuntime(path).trace(random_images(graph.architecture, 1, rng))
 
 
 @needs_lce

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from bnn_deploy import __version__
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.deploy_graph import DeployGraph
-from bnn_deploy.errors import ExportError
+from bnn_deploy.errors import ArchitectureError, ExportError, FileFormatError
 from bnn_deploy.steps import StepKind
 
 
@@ -42,11 +43,16 @@ def provenance(architecture: Architecture) -> dict[str, str]:
     }
 
 
-def architecture_of(record: Mapping[str, str]) -> Architecture | None:
-    """Inverse of provenance; None for a record that is not of this package.
+def architecture_of(record: Mapping[str, str], path: Path) -> Architecture:
+    """Inverse of provenance. path: of the file that holds the record, for messages.
 
     Raises:
-        ArchitectureError: a record that is malformed.
+        FileFormatError: a record that is malformed, or not of this package.
     """
     text = record.get("bnn_deploy.architecture")
-    return None if text is None else Architecture.from_json(json.loads(text))
+    if text is None:
+        raise FileFormatError(f"{path}: not written by bnn-deploy: it has no record of its architecture")
+    try:
+        return Architecture.from_json(json.loads(text))
+    except (ArchitectureError, ValueError, RecursionError) as exc:
+        raise FileFormatError(f"{path}: its record of the architecture is malformed: {exc}") from exc

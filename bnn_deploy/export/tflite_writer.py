@@ -29,7 +29,7 @@ class BuiltinOptions:
 
     Args:
         union: tflite.BuiltinOptions value of the table.
-        fields: slot number in the table -> (kind, value); kind is "int8", "int32" or "bool".
+        fields: slot number in the table -> (kind, value); kind is "int8" or "int32".
     """
 
     union: int
@@ -237,11 +237,7 @@ class _Layout:
         return int(tflite.OperatorEnd(self.builder))
 
     def _options(self, options: BuiltinOptions) -> int:
-        prepend = {
-            "int8": self.builder.PrependInt8Slot,
-            "int32": self.builder.PrependInt32Slot,
-            "bool": self.builder.PrependBoolSlot,
-        }
+        prepend = {"int8": self.builder.PrependInt8Slot, "int32": self.builder.PrependInt32Slot}
         self.builder.StartObject(max(options.fields, default=-1) + 1)
         for slot, (kind, value) in options.fields.items():
             prepend[kind](slot, value, 0)

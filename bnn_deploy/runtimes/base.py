@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy.architecture import Architecture
+from bnn_deploy.errors import FileFormatError
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,7 +61,8 @@ class Runtime(Protocol):
 
         Raises:
             ValueError: images of another shape or type.
-            FileFormatError: a file that was not written by this package, so that its layers cannot be matched.
+            FileFormatError: a file that was altered, or not written by this package, so that its layers cannot be
+                matched.
         """
 
 
@@ -82,3 +88,16 @@ def integers(values: npt.NDArray[np.floating], tolerance: float) -> npt.NDArray[
     with np.errstate(invalid="ignore"):
         good = (np.abs(values - nearest) <= tolerance) & (np.abs(nearest) < 2**31)
     return np.where(good, nearest, NO_SUM).astype(np.int32)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever the code inside stumbles over in a file that was damaged or altered becomes a FileFormatError.
+
+    Raises:
+        FileFormatError: an index, a name, a type or a shape that the file should not hold.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, MemoryError, OverflowError, TypeError, ValueError, struct.error) as exc:
+        raise FileFormatError(f"{path}: damaged or altered: {type(exc).__name__}: {exc}") from exc

@@ -7,7 +7,6 @@ that process down and nothing else.
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 from collections.abc import Sequence
@@ -17,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 import bnn_deploy
-from bnn_deploy.errors import ArchitectureError, FileFormatError, RuntimeUnavailable
+from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
 from bnn_deploy.export.tflite import padded_channels
 from bnn_deploy.runtimes import lce_worker
-from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, integers
+from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, integers, reading
 from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile
 from bnn_deploy.steps import Step, StepKind, plan
 
@@ -70,7 +69,9 @@ class LceRuntime:
 
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
-        return self._predict(self._file.data, images)[0].astype(np.float32, copy=False)
+        outputs = self._predict(self._file.data, images)
+        with reading(self._file.path):
+            return outputs[0].astype(np.float32, copy=False)
 
     def tensors(self, images: Floats, names: Sequence[str]) -> list[Array]:
         """The named inner tensors, as [N, H, W, C]; they become outputs of a copy of the model."""
@@ -79,23 +80,22 @@ class LceRuntime:
     def trace(self, images: Floats) -> Trace:
         """See Runtime.trace."""
         layers = self._layers()
-        wanted = [tensor for operator, _ in layers for tensor in (operator.inputs[0], operator.outputs[0])]
-        logits, *inner = self._predict(self._file.with_outputs([*self._file.outputs, *wanted]), images)
-        taps = []
-        for (operator, step), packed, affine in zip(layers, inner[::2], inner[1::2], strict=True):
-            sums, readable = self._sums(operator, step, affine.astype(np.float64))
-            taps.append(Tap(unpack_words(packed, step), sums, readable))
-        return Trace(logits.astype(np.float32, copy=False), tuple(taps))
+        with reading(self._file.path):
+            wanted = [tensor for operator, _ in layers for tensor in (operator.inputs[0], operator.outputs[0])]
+            model = self._file.with_outputs([*self._file.outputs, *wanted])
+        arrays = self._predict(model, images)
+        with reading(self._file.path):
+            logits, *inner = arrays
+            taps = []
+            for (operator, step), packed, affine in zip(layers, inner[::2], inner[1::2], strict=True):
+                sums, readable = self._sums(operator, step, affine.astype(np.float64))
+                taps.append(Tap(unpack_words(packed, step), sums, readable))
+            return Trace(logits.astype(np.float32, copy=False), tuple(taps))
 
     def _layers(self) -> list[tuple[Operator, Step]]:
         """The LceBconv2d operators and the binary steps that they are."""
         path = self._file.path
-        try:
-            architecture = architecture_of(self._file.metadata)
-        except (ArchitectureError, json.JSONDecodeError) as exc:
-            raise FileFormatError(f"{path}: its record of the architecture is malformed: {exc}") from exc
-        if architecture is None:
-            raise FileFormatError(f"{path}: not written by bnn-deploy: it has no record of its architecture")
+        architecture = architecture_of(self._file.metadata, path)
         operators = [operator for operator in self._file.operators if operator.custom == "LceBconv2d"]
         steps = [step for step in plan(architecture) if step.kind is StepKind.BCONV2D]
         if len(operators) != len(steps):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
-from bnn_deploy.errors import ArchitectureError, FileFormatError, RuntimeUnavailable
+from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
 from bnn_deploy.export.onnx import INPUT, OUTPUT
 from bnn_deploy.export.onnx_function import OPERATOR
-from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, image_shape, integers
+from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, image_shape, integers, reading
 
 Array = npt.NDArray[np.generic]
 
@@ -44,13 +43,7 @@ class OnnxRuntime:
         self._library = library
         self._model = _load(self._path)
         record = {entry.key: entry.value for entry in self._model.metadata_props}
-        try:
-            architecture = architecture_of(record)
-        except (ArchitectureError, json.JSONDecodeError) as exc:
-            raise FileFormatError(f"{path}: its record of the architecture is malformed: {exc}") from exc
-        if architecture is None:
-            raise FileFormatError(f"{path}: not written by bnn-deploy: it has no record of its architecture")
-        self._shape = image_shape(architecture)
+        self._shape = image_shape(architecture_of(record, self._path))
         self._session = self._open(self._model)
 
     def run(self, images: Floats) -> Floats:
@@ -66,17 +59,15 @@ class OnnxRuntime:
 
     def trace(self, images: Floats) -> Trace:
         """See Runtime.trace. The input signs are those of BinaryConv2d's two inputs, compared as it does."""
-        nodes = [node for node in self._model.graph.node if node.op_type == OPERATOR]
         constants = {initializer.name: initializer for initializer in self._model.graph.initializer}
-        names = [name for node in nodes for name in (node.input[0], node.output[0])]
+        with reading(self._path):
+            nodes = [node for node in self._model.graph.node if node.op_type == OPERATOR]
+            names = [name for node in nodes for name in (node.input[0], node.output[0])]
+            thresholds = [numpy_helper.to_array(constants[node.input[1]]).astype(np.float32) for node in nodes]
         logits, *inner = self.tensors(images, [OUTPUT, *names])
-        taps = []
-        for node, values, dots in zip(nodes, inner[::2], inner[1::2], strict=True):
-            threshold = numpy_helper.to_array(constants[node.input[1]])
-            negative = values.transpose(0, 2, 3, 1) < threshold
-            sums = integers(dots.transpose(0, 2, 3, 1), tolerance=0)
-            taps.append(Tap(negative, sums, np.ones(sums.shape[-1], np.bool_)))
-        return Trace(logits, tuple(taps))
+        with reading(self._path):
+            layers = zip(thresholds, inner[::2], inner[1::2], strict=True)
+            return Trace(logits, tuple(_tap(threshold, values, dots) for threshold, values, dots in layers))
 
     def _open(self, model: onnx.ModelProto) -> object:
         options = self._ort.SessionOptions()
@@ -96,8 +87,17 @@ class OnnxRuntime:
     def _predict(self, session: object, images: Floats, names: list[str]) -> list[Floats]:
         check_images(images, self._shape)
         channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        outputs: list[Floats] = session.run(names, {INPUT: channels_first})  # type: ignore[attr-defined]
+        try:
+            outputs: list[Floats] = session.run(names, {INPUT: channels_first})  # type: ignore[attr-defined]
+        except self._errors as exc:
+            raise FileFormatError(f"{self._path}: ONNX Runtime cannot run it: {exc}") from exc
         return outputs
+
+
+def _tap(threshold: Floats, values: Floats, dots: Floats) -> Tap:
+    """values [N, C, H, W] and threshold [C] -> input signs; dots [N, O, OH, OW] -> sums."""
+    sums = integers(dots.transpose(0, 2, 3, 1), tolerance=0)
+    return Tap(values.transpose(0, 2, 3, 1) < threshold, sums, np.ones(sums.shape[-1], np.bool_))
 
 
 def _load(path: Path) -> onnx.ModelProto:
@@ -110,10 +110,11 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _error_types() -> tuple[type[Exception], ...]:
-    """ONNX Runtime's own exceptions; they share no base but Exception."""
+    """What ONNX Runtime raises: exceptions of its own, which share no base but Exception, and two of Python's."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    return tuple(kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*own, RuntimeError, ValueError)
 
 
 def import_onnxruntime() -> ModuleType:

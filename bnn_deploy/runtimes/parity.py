@@ -3,38 +3,58 @@
 Two questions are kept apart, because only one of them has an exact answer:
 
 * **Sums.** Given the input signs that a runtime itself saw, each of its binary layers must have summed exactly what a
-  float convolution of those signs sums. No tolerance: `sums_wrong` must be 0.
+  float convolution of those signs with the folded weights sums. No tolerance: `sums_wrong` must be 0. This holds for
+  torch as well, so that folding is checked and not only what comes after it.
 * **Signs.** Float arithmetic between the layers may round differently, so a value near a threshold may fall on its
   other side, and everything behind it follows. `sign_flips` counts the input signs that differ from torch's, layer by
   layer.
 
 Example:
-    >>> for parity in check_parity(graph, images):      # doctest: +SKIP
+    >>> for parity in check_parity(model, Path("runs/mine/winner/export"), data.test):      # doctest: +SKIP
     ...     print(parity)
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy.deploy_graph import DeployGraph, DeployStep
-from bnn_deploy.runtimes.base import Floats, Runtime, Tap
-from bnn_deploy.runtimes.registry import RUNTIMES, export_for, open_runtime, runtime_entry
+from bnn_deploy.errors import FileFormatError
+from bnn_deploy.export.files import model_path
+from bnn_deploy.export.fold import fold
+from bnn_deploy.layers import BinaryMobileNet
+from bnn_deploy.runtimes.base import Floats, Runtime, Tap, Trace
+from bnn_deploy.runtimes.registry import RUNTIMES, open_runtime, runtime_entry
+from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime, reference_sums
 from bnn_deploy.steps import StepKind
 
+MIN_AGREEMENT = 0.995  # share of images whose top-1 must be torch's
+
 _VALUES_AT_ONCE = 1 << 23  # sums of all layers that are held at a time, per runtime
+_IMAGES_AT_ONCE = 128  # or fewer, so that progress can be seen
+
+Progress = Callable[[int, int], None]
+
+
+class ImageSource(Protocol):
+    """Images that are made on demand; a data set's split is one."""
+
+    def __len__(self) -> int: ...
+
+    def images(self, indices: npt.NDArray[np.int64]) -> Floats:
+        """Images number `indices`, float32 [n, H, W, C]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """One runtime against torch.
+    """One runtime against torch; for runtime "torch", torch's own sums against the folded weights.
 
     Args:
         runtime: its name.
@@ -44,7 +64,7 @@ class Parity:
         sums_compared, sums_wrong: integer sums of binary layers, see above; sums_unreadable: those that the runtime's
             output does not allow to be told (a scale of 0, or one too small beside the bias).
         signs_compared: input signs of all binary layers; sign_flips: how many differ from torch's, for each layer.
-        file: the exported file that was checked, None for one that was made for the check.
+        file: the exported file that was checked, None for torch.
         seconds: wall time of the runtime alone, taps included. Not a benchmark.
     """
 
@@ -67,13 +87,18 @@ class Parity:
 
     @property
     def exact(self) -> bool:
-        """Every sum was right."""
-        return self.sums_wrong == 0
+        """There were sums to compare, and every one was right."""
+        return self.sums_compared > 0 and self.sums_wrong == 0
+
+    @property
+    def passed(self) -> bool:
+        """Exact, and top-1 agrees on MIN_AGREEMENT of the images."""
+        return self.exact and self.top1_agreement >= MIN_AGREEMENT
 
     def to_json(self) -> dict[str, object]:
-        """All fields and totals, JSON-ready."""
+        """All fields, totals and the verdict, JSON-ready."""
         file = None if self.file is None else str(self.file)
-        return {**asdict(self), "file": file, "sign_flips_total": self.sign_flips_total}
+        return {**asdict(self), "file": file, "sign_flips_total": self.sign_flips_total, "passed": self.passed}
 
     def __str__(self) -> str:
         return (
@@ -84,73 +109,81 @@ class Parity:
 
 
 def check_parity(
-    source: DeployGraph | Path,
-    images: Floats,
+    model: BinaryMobileNet | DeployGraph,
+    folder: Path,
+    images: Floats | ImageSource,
     runtimes: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    *,
+    count: int | None = None,
 ) -> list[Parity]:
     """Run a network's exported files, each in its runtime, and compare them with torch on the same images.
 
     Args:
-        source: a folded graph: its files are made for the check and compared with the graph computed in torch. Or the
-            folder of a trained network: its exported files (`export/model.*`; one that is missing is made for the
-            check) are compared with the trained module. A file of other weights shows as wrong sums.
-        images: float32 [N, H, W, C], N >= 1.
+        model: the trained network; or a folded graph, which is then computed step by step in torch.
+        folder: of its exported files, `model.*` (export.files.model_path). A file of other weights shows as wrong sums.
+        images: an array, float32 [N, H, W, C], or a source from which a few at a time are taken.
         runtimes: names of RUNTIMES; None: all of them.
+        progress: called with (images done, images) after every batch.
+        count: only the first images; None: all of them.
 
     Returns:
-        One Parity for each runtime, also when it fails: look at `exact`, `sign_flips` and `top1_agreement`.
+        One Parity for torch, then one for each runtime, also when it fails: look at `passed`.
 
     Raises:
         UnknownName: a runtime that is not in RUNTIMES.
         RuntimeUnavailable: a runtime that is not installed here; see registry.missing_runtimes.
-        ExportError, FileFormatError: the network cannot be exported or opened.
-        ValueError: images of another shape or type.
+        FileFormatError: a file is missing, damaged, or of another architecture.
+        ExportError: the network cannot be folded.
+        ValueError: no images, or images of another shape or type.
     """
     names = list(RUNTIMES) if runtimes is None else list(runtimes)
-    for name in names:
-        runtime_entry(name).probe()
-    graph, torch_runtime = _source(source)
-    with TemporaryDirectory(prefix="bnn-parity-") as folder:
-        tallies = []
-        for name in names:
-            file = None if isinstance(source, DeployGraph) else _exported(source, name)
-            runtime = open_runtime(name, file or export_for(name, graph, Path(folder)))
-            tallies.append(_Tally(runtime, graph, file))
-        for batch in _batches(graph, images):
-            expected = torch_runtime.trace(batch)
-            sums = [
-                _reference_sums(tap, deploy) for tap, deploy in zip(expected.taps, _binary_steps(graph), strict=True)
-            ]
-            for tally in tallies:
-                tally.add(batch, expected.logits, expected.taps, sums)
-    return [tally.parity(len(images)) for tally in tallies]
+    files = [_exported(folder, name) for name in names]
+    graph = model if isinstance(model, DeployGraph) else fold(model)
+    torch = GraphRuntime(model) if isinstance(model, DeployGraph) else TorchRuntime(model, model.architecture)
+    opened = [open_runtime(name, file) for name, file in zip(names, files, strict=True)]
+    steps = _binary_steps(graph)
+    own = _Tally(torch.name, None, steps)
+    tallies = [_Tally(name, file, steps) for name, file in zip(names, files, strict=True)]
+    source = _Array(images) if isinstance(images, np.ndarray) else images
+    total = len(source) if count is None else min(count, len(source))
+    if total < 1:
+        raise ValueError("images: expected at least one, got none")
+    for batch in _batches(steps, source, total):
+        expected, seconds = _timed(torch, batch)
+        sums = [reference_sums(tap, deploy) for tap, deploy in zip(expected.taps, steps, strict=True)]
+        own.add(expected, seconds, expected, sums)
+        for tally, runtime, file in zip(tallies, opened, files, strict=True):
+            tally.add(*_traced(runtime, file, batch, expected), expected, sums)
+        if progress is not None:
+            progress(own.images, total)
+    return [tally.parity() for tally in (own, *tallies)]
 
 
 class _Tally:
     """Adds up the comparison of one runtime with torch over batches."""
 
-    def __init__(self, runtime: Runtime, graph: DeployGraph, file: Path | None) -> None:
-        self._runtime = runtime
-        self._file = file
-        self._steps = _binary_steps(graph)
+    def __init__(self, runtime: str, file: Path | None, steps: Sequence[DeployStep]) -> None:
+        self.images = 0
+        self._runtime, self._file, self._steps = runtime, file, steps
         self._agreeing = 0
         self._max_abs_diff = 0.0
         self._compared = self._wrong = self._unreadable = self._signs = 0
-        self._flips = np.zeros(len(self._steps), np.int64)
+        self._flips = np.zeros(len(steps), np.int64)
         self._seconds = 0.0
 
-    def add(self, images: Floats, logits: Floats, taps: Sequence[Tap], sums: Sequence[npt.NDArray[np.int32]]) -> None:
-        """One batch: torch's logits and taps, and the exact sums of torch's signs."""
-        start = time.perf_counter()
-        trace = self._runtime.trace(images)
-        self._seconds += time.perf_counter() - start
-        self._agreeing += int((trace.logits.argmax(axis=1) == logits.argmax(axis=1)).sum())
-        self._max_abs_diff = max(self._max_abs_diff, float(np.abs(trace.logits - logits).max()))
-        for layer, (tap, other, expected) in enumerate(zip(trace.taps, taps, sums, strict=True)):
+    def add(self, trace: Trace, seconds: float, expected: Trace, sums: Sequence[npt.NDArray[np.int32]]) -> None:
+        """One batch: the runtime's trace, torch's, and the exact sums of torch's signs."""
+        self.images += len(trace.logits)
+        self._seconds += seconds
+        self._agreeing += int((trace.logits.argmax(axis=1) == expected.logits.argmax(axis=1)).sum())
+        difference = np.abs(trace.logits - expected.logits).max()
+        self._max_abs_diff = float(np.maximum(self._max_abs_diff, difference))  # a NaN stays
+        for layer, (tap, other) in enumerate(zip(trace.taps, expected.taps, strict=True)):
             flipped = tap.negative != other.negative
             self._signs += flipped.size
             self._flips[layer] += np.count_nonzero(flipped)
-            self._compare_sums(tap, _sums_of(tap, self._steps[layer], flipped, expected))
+            self._compare_sums(tap, _sums_of(tap, self._steps[layer], flipped, sums[layer]))
 
     def _compare_sums(self, tap: Tap, expected: npt.NDArray[np.int32]) -> None:
         wrong = (tap.sums != expected)[..., tap.readable]
@@ -158,12 +191,12 @@ class _Tally:
         self._wrong += int(np.count_nonzero(wrong))
         self._unreadable += expected.size - wrong.size
 
-    def parity(self, images: int) -> Parity:
+    def parity(self) -> Parity:
         """The result."""
         return Parity(
-            runtime=self._runtime.name,
-            images=images,
-            top1_agreement=self._agreeing / images,
+            runtime=self._runtime,
+            images=self.images,
+            top1_agreement=self._agreeing / self.images,
             max_abs_diff=self._max_abs_diff,
             sums_compared=self._compared,
             sums_wrong=self._wrong,
@@ -183,43 +216,72 @@ def _sums_of(
     if not images.size:
         return expected
     own = expected.copy()
-    own[images] = _reference_sums(Tap(tap.negative[images], tap.sums[images], tap.readable), deploy)
+    own[images] = reference_sums(Tap(tap.negative[images], tap.sums[images], tap.readable), deploy)
     return own
 
 
-def _reference_sums(tap: Tap, deploy: DeployStep) -> npt.NDArray[np.int32]:
-    from bnn_deploy.runtimes.torch import reference_sums
+def _timed(runtime: Runtime, images: Floats) -> tuple[Trace, float]:
+    start = time.perf_counter()
+    trace = runtime.trace(images)
+    return trace, time.perf_counter() - start
 
-    return reference_sums(tap, deploy)
+
+def _traced(runtime: Runtime, file: Path, images: Floats, expected: Trace) -> tuple[Trace, float]:
+    """A trace of the shapes of torch's, and the seconds it took.
+
+    Raises:
+        FileFormatError: the file is of another architecture.
+    """
+    try:
+        trace, seconds = _timed(runtime, images)
+    except ValueError as exc:  # torch has taken these images
+        raise FileFormatError(f"{file}: of another architecture than the network: {exc}") from exc
+    if _shapes(trace) != _shapes(expected):
+        raise FileFormatError(f"{file}: of another architecture than the network: its layers have other shapes")
+    return trace, seconds
+
+
+def _shapes(trace: Trace) -> list[tuple[int, ...]]:
+    return [
+        trace.logits.shape,
+        *(array.shape for tap in trace.taps for array in (tap.negative, tap.sums, tap.readable)),
+    ]
 
 
 def _binary_steps(graph: DeployGraph) -> list[DeployStep]:
     return [deploy for deploy in graph.steps if deploy.step.kind is StepKind.BCONV2D]
 
 
-def _batches(graph: DeployGraph, images: Floats) -> list[Floats]:
-    """Slices of the images small enough that the taps of all layers fit in memory."""
-    steps = [deploy.step for deploy in _binary_steps(graph)]
-    values = sum(step.out_height * step.out_width * step.out_channels for step in steps)
-    size = max(1, _VALUES_AT_ONCE // values)
-    return [images[start : start + size] for start in range(0, len(images), size)]
+@dataclass(frozen=True, slots=True)
+class _Array:
+    """An array as an ImageSource."""
+
+    array: Floats
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def images(self, indices: npt.NDArray[np.int64]) -> Floats:
+        return self.array[indices]
 
 
-def _exported(folder: Path, name: str) -> Path | None:
-    """The file of a runtime in the folder of a trained network, None when it was not exported."""
-    path = folder / "export" / f"model.{runtime_entry(name).suffix}"
-    return path if path.exists() else None
+def _batches(steps: Sequence[DeployStep], source: ImageSource, total: int) -> Iterator[Floats]:
+    """The first images, few enough at a time that the taps of all layers fit in memory."""
+    values = sum(deploy.step.out_height * deploy.step.out_width * deploy.step.out_channels for deploy in steps)
+    size = min(_IMAGES_AT_ONCE, max(1, _VALUES_AT_ONCE // max(1, values)))
+    for start in range(0, total, size):
+        yield source.images(np.arange(start, min(start + size, total)))
 
 
-def _source(source: DeployGraph | Path) -> tuple[DeployGraph, Runtime]:
-    """The graph to export, and torch's side of the comparison."""
-    from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime
+def _exported(folder: Path, name: str) -> Path:
+    """The file of a runtime that is installed.
 
-    if isinstance(source, DeployGraph):
-        return source, GraphRuntime(source)
-    from bnn_deploy.export.fold import fold
-    from bnn_deploy.training.network_folder import NetworkFolder
-
-    folder = NetworkFolder.open(source)
-    module = folder.load()
-    return fold(module), TorchRuntime(module, folder.architecture)
+    Raises:
+        UnknownName, RuntimeUnavailable, FileFormatError: see check_parity.
+    """
+    entry = runtime_entry(name)
+    entry.probe()
+    path = model_path(folder, entry.format)
+    if not path.exists():
+        raise FileFormatError(f"{path}: missing; write it with `bnn-deploy export`")
+    return path

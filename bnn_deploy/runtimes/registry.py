@@ -1,4 +1,4 @@
-"""Every runtime that an exported file can be opened in: how to see that it is there, write its file, open its file.
+"""Every runtime that an exported file can be opened in: how to see that it is there, and open its file.
 
 Imports are local, so that a runtime that is not installed hurts nobody who does not ask for it.
 """
@@ -9,35 +9,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.errors import RuntimeUnavailable, UnknownName
 from bnn_deploy.runtimes.base import Runtime
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEntry:
-    """How to make and open the file of a runtime.
+    """How to open the file of a runtime.
 
-    suffix: of its files. probe: raises RuntimeUnavailable when the runtime is not installed.
+    format: of its files, one of export.files.FORMATS. probe: raises RuntimeUnavailable when the runtime is not
+    installed.
     """
 
-    suffix: str
+    format: str
     probe: Callable[[], None]
-    export: Callable[[DeployGraph, Path], object]
     open: Callable[[Path], Runtime]
-
-
-def export_for(name: str, graph: DeployGraph, folder: Path) -> Path:
-    """Write the file that a runtime of RUNTIMES reads, `model.<suffix>` in a folder that exists; returns its path.
-
-    Raises:
-        ExportError: the format cannot hold the graph.
-        UnknownName: no such runtime.
-    """
-    entry = runtime_entry(name)
-    path = folder / f"model.{entry.suffix}"
-    entry.export(graph, path)
-    return path
 
 
 def open_runtime(name: str, path: Path) -> Runtime:
@@ -80,12 +66,6 @@ def _probe_engine() -> None:
         raise RuntimeUnavailable(f"this package's extension module is not built ({exc}); pip install .") from exc
 
 
-def _export_engine(graph: DeployGraph, path: Path) -> None:
-    from bnn_deploy.engine.bnn_file import write_bnn
-
-    write_bnn(path, graph)
-
-
 def _open_engine(path: Path) -> Runtime:
     from bnn_deploy.runtimes.engine import EngineRuntime
 
@@ -96,12 +76,6 @@ def _probe_onnxruntime() -> None:
     from bnn_deploy.runtimes.onnxruntime import import_onnxruntime
 
     import_onnxruntime()
-
-
-def _export_onnx(graph: DeployGraph, path: Path) -> None:
-    from bnn_deploy.export.onnx import export_onnx
-
-    export_onnx(graph, path)
 
 
 def _open_onnxruntime(path: Path) -> Runtime:
@@ -116,12 +90,6 @@ def _probe_lce() -> None:
     lce_python()
 
 
-def _export_tflite(graph: DeployGraph, path: Path) -> None:
-    from bnn_deploy.export.tflite import export_tflite
-
-    export_tflite(graph, path)
-
-
 def _open_lce(path: Path) -> Runtime:
     from bnn_deploy.runtimes.lce import LceRuntime
 
@@ -129,7 +97,7 @@ def _open_lce(path: Path) -> Runtime:
 
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
-    "engine": RuntimeEntry("bnn", _probe_engine, _export_engine, _open_engine),
-    "onnxruntime": RuntimeEntry("onnx", _probe_onnxruntime, _export_onnx, _open_onnxruntime),
-    "lce": RuntimeEntry("tflite", _probe_lce, _export_tflite, _open_lce),
+    "engine": RuntimeEntry("bnn", _probe_engine, _open_engine),
+    "onnxruntime": RuntimeEntry("onnx", _probe_onnxruntime, _open_onnxruntime),
+    "lce": RuntimeEntry("tflite", _probe_lce, _open_lce),
 }

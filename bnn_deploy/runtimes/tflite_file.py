@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tflite
 
 from bnn_deploy.errors import FileFormatError
+from bnn_deploy.runtimes.base import reading
 
 _OUTPUTS_FIELD = 8  # offset of the subgraph's `outputs` in its vtable: the third field
 _DTYPES = {tflite.TensorType.FLOAT32: "<f4", tflite.TensorType.INT32: "<i4"}
@@ -45,10 +46,8 @@ class TfliteFile:
             raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
         if self.data[4:8] != b"TFL3":
             raise FileFormatError(f"{path}: not a .tflite file: its identifier is {self.data[4:8]!r}, expected b'TFL3'")
-        try:
+        with reading(self.path):
             self._parse()
-        except (struct.error, IndexError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as exc:
-            raise FileFormatError(f"{path}: a damaged .tflite file: {exc}") from exc
 
     def _parse(self) -> None:
         self._model = tflite.Model.GetRootAs(self.data, 0)
@@ -67,10 +66,15 @@ class TfliteFile:
         return tuple(self._graph.Tensors(tensor).ShapeAsNumpy().tolist())
 
     def constant(self, tensor: int) -> npt.NDArray[np.generic]:
-        """The values of a float32 or int32 constant."""
-        entry = self._graph.Tensors(tensor)
-        data = self._model.Buffers(entry.Buffer()).DataAsNumpy()
-        return np.frombuffer(data.tobytes(), _DTYPES[entry.Type()]).reshape(self.shape(tensor))
+        """The values of a float32 or int32 constant.
+
+        Raises:
+            FileFormatError: no such constant.
+        """
+        with reading(self.path):
+            entry = self._graph.Tensors(tensor)
+            data = self._model.Buffers(entry.Buffer()).DataAsNumpy()
+            return np.frombuffer(data.tobytes(), _DTYPES[entry.Type()]).reshape(self.shape(tensor))
 
     def with_outputs(self, tensors: Sequence[int]) -> bytes:
         """The same model with other outputs: a new vector at the end of the file, and the field pointed at it."""
