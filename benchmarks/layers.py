@@ -99,6 +99,7 @@ class Contest:
         rng = np.random.default_rng(0)
         self.steps = [step_of(*layer, packed) for layer in LAYERS for packed in (False, True)]
         self.device = open_device("host")
+        self.core = str(self.device.choose_core())
         self.plan = folder / "plan.bnn"
         self.plan.write_bytes(plan_to_bytes(self.steps))
         self.engine_ns: list[list[float]] = [[] for _ in self.steps]
@@ -117,7 +118,7 @@ class Contest:
         self.errors: dict[tuple[int, bool], str] = {}
 
     def round(self) -> None:
-        arguments = ["layers", "--plan", str(self.plan), "--core", str(self.device.core), *ENGINE_ARGUMENTS]
+        arguments = ["layers", "--plan", str(self.plan), "--core", self.core, *ENGINE_ARGUMENTS]
         for record in self.device.board(arguments, 120):
             index = int(str(record["index"]))
             if "error" in record:
@@ -126,8 +127,7 @@ class Contest:
             self.engine_ns[index] += [sample / record["iterations"] for sample in record["samples_ns"]]  # type: ignore
         job = json.dumps({"seconds": LCE_SECONDS, "models": self.models}) + "\n"
         script = Path(__file__).with_name("lce_layers.py")
-        core = str(self.device.core)
-        command = ["taskset", "-c", core, str(lce_python()), "-I", str(script)]
+        command = ["taskset", "-c", self.core, str(lce_python()), "-I", str(script)]
         done = subprocess.run(
             command, input=job, text=True, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
@@ -174,7 +174,10 @@ def main() -> int:
             print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
             contest.round()
     rows = [contest.row(index) for index in range(len(contest.steps))]
-    facts = {name: contest.device.facts.get(name) for name in ("cpu", "best_isa", "compiler", "flags", "kernel")}
+    facts = {
+        name: contest.device.facts.get(name) for name in ("cpu", "best_isa", "compiler", "flags", "kernel_release")
+    }
+    facts["binary_sha256"] = contest.device.binary_sha256
     write_json(arguments.out, {"device": facts, "lce": "0.16.0", "rounds": ROUNDS, "rows": rows})
     print(f"{'layer':<28}{'out':<5}{'engine us':>10}{'GMAC/s':>8}{'LCE indirect':>14}{'LCE default':>13}  kernel")
     for row in rows:

@@ -96,7 +96,7 @@ class Journal:
             raise BnnDeployError(f"{path}: cannot be written: {exc.strerror}") from exc
         try:
             self._lock()
-            self._drop_torn_line()
+            self._drop_torn_line(kind)
             if os.fstat(self._file).st_size == 0:
                 self.append({"kind": kind, "schema": schema, **header})
                 sync_folder(path.parent)
@@ -139,11 +139,16 @@ class Journal:
         except OSError as exc:
             raise BnnDeployError(f"{self.path}: another process is writing it; wait until that has ended") from exc
 
-    def _drop_torn_line(self) -> None:
+    def _drop_torn_line(self, kind: str) -> None:
+        """Cut off what an interruption left behind; a file that is not a journal of this kind is left alone."""
         data = self.path.read_bytes()
         complete = data.rfind(b"\n") + 1
-        if complete != len(data):
-            os.ftruncate(self._file, complete)
+        if complete == len(data):
+            return
+        begin = f'{{"kind":{json.dumps(kind)},'.encode()
+        if data[: len(begin)] != begin[: len(data)]:
+            raise FileFormatError(f"{self.path}: expected a {kind}, found another file; it was left as it is")
+        os.ftruncate(self._file, complete)
 
 
 def disk_error(path: Path, exc: OSError) -> BnnDeployError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +26,18 @@ from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.layers import BinaryMobileNet
 from bnn_deploy.profiling.device import Device
-from bnn_deploy.profiling.network_latency import measure_network
+from bnn_deploy.profiling.network_latency import NetworkLatency, measure_network
 from bnn_deploy.profiling.profile import ProfileSettings, profile
 from bnn_deploy.runtimes.parity import Parity, check_parity
 from bnn_deploy.search.evolution import EvolutionSettings
 from bnn_deploy.search.run import Search, SearchResult
 from bnn_deploy.settings import pin_settings, write_json
 from bnn_deploy.space import Space
+from bnn_deploy.steps import plan
 from bnn_deploy.training.data import Data
 from bnn_deploy.training.loop import fixed_threads
 from bnn_deploy.training.network_folder import NetworkFolder
-from bnn_deploy.training.recipe import named_recipe
+from bnn_deploy.training.recipe import Recipe, named_recipe
 
 SUMMARY = "summary.json"
 DATA = "digits"
@@ -44,6 +45,7 @@ BUDGET_SHARE = 0.35  # of the way from the fastest network's latency to the dens
 
 Update = Callable[[int, int, str], None]
 
+FRESH_TABLES = 3  # how often rows are measured again when the clock has changed since the search
 
 FLOAT_TWIN = "float-twin"
 HOW = {
@@ -69,16 +71,18 @@ class QuickstartSettings:
     Args:
         seed: of everything random.
         space: a preset for 32x32 images.
-        budget_us: hard latency budget; None: BUDGET_SHARE of the way from the fastest to the dense network.
+        budget_ns: hard latency budget; None: BUDGET_SHARE of the way from the fastest to the dense network.
         recipe, supernet_recipe: names of training recipes.
+        epochs: of every training, instead of the recipes' own.
         population, generations: of the evolution.
     """
 
     seed: int = 0
     space: str = "mobilenet-32"
-    budget_us: float | None = None
+    budget_ns: float | None = None
     recipe: str = "quick"
     supernet_recipe: str = "quick-supernet"
+    epochs: int | None = None
     population: int = 16
     generations: int = 5
 
@@ -102,10 +106,21 @@ class Quickstart:
         pin_settings(folder / "settings.json", asdict(settings))
         self.folder, self.settings = folder, settings
         self._space, self._data, self._device, self._reporter = space, data, device, reporter
-        self._clock = _StageClock(folder / "stages.jsonl")
+        self._seconds: dict[str, float] = {}
 
     def run(self) -> dict[str, object]:
-        """Do, or finish, all stages; returns the content of summary.json."""
+        """Do, or finish, all stages; returns the content of summary.json.
+
+        Raises:
+            BnnDeployError: another process works in this folder; a stage failed.
+        """
+        with Journal(self.folder / "stages.jsonl", "bnn-deploy stages", 1, {}) as self._stages:
+            self._seconds = {str(row["stage"]): float(str(row["seconds"])) for row in self._stages.records}
+            summary = self._run()
+        write_json(self.folder / SUMMARY, summary)
+        return summary
+
+    def _run(self) -> dict[str, object]:
         table = self._profile()
         result = self._search(table)
         nets = self._networks(result, table)
@@ -114,25 +129,25 @@ class Quickstart:
         binary = {name: net for name, net in nets.items() if name != FLOAT_TWIN}
         files = self._export(binary)
         parity = self._verify(nets["winner"])
-        measured = self._measure(nets, table)
-        summary = {
+        budget_ns = self._budget_ns(table)
+        measured, compared = self._measure(nets, table)
+        return {
             "seed": self.settings.seed,
             "device": {name: table.header[name] for name in ("device", "cpu", "isa", "core")},
             "space": self._space.name,
             "data": {"name": self._data.name, "test_images": len(self._data.test)},
-            "budget_ns": self._budget_ns(table),
-            "evaluations": result.evaluations,
-            "winner": {**self._row("winner", nets["winner"], table, measured), "bytes": files["winner"]},
+            "budget_ns": budget_ns,
+            "table": {"searched": table.path.name, "compared": compared.path.name},
+            "evaluations": {"evolution": result.evaluations, "random": result.random_evaluations},
+            "winner": {**self._row("winner", nets["winner"], compared, measured), "bytes": files["winner"]},
             "baselines": [
-                {"name": name, "how": HOW[name], **self._row(name, net, table, measured)}
+                {"name": name, "how": HOW[name], **self._row(name, net, compared, measured)}
                 for name, net in nets.items()
                 if name != "winner"
             ],
             "parity": [row.to_json() for row in parity],
-            "seconds": self._clock.seconds,
+            "seconds": self._seconds,
         }
-        write_json(self.folder / SUMMARY, summary)
-        return summary
 
     def _row(self, name: str, net: Architecture, table: LatencyTable, measured: dict[str, float]) -> dict[str, object]:
         real = name == FLOAT_TWIN
@@ -146,8 +161,16 @@ class Quickstart:
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[Update]:
-        with self._reporter.stage(name) as update, self._clock.measure(name):
+        """A stage's progress; its seconds are kept when it ends, those of its first end if it is repeated."""
+        start = time.monotonic()
+        with self._reporter.stage(name) as update:
             yield update
+        self._record(name, time.monotonic() - start)
+
+    def _record(self, name: str, seconds: float) -> None:
+        if name not in self._seconds:
+            self._seconds[name] = round(seconds, 3)
+            self._stages.append({"stage": name, "seconds": self._seconds[name]})
 
     def _profile(self) -> LatencyTable:
         with self._stage("profile") as update:
@@ -166,17 +189,18 @@ class Quickstart:
             generations=self.settings.generations,
             budget_ns=self._budget_ns(table),
         )
-        recipe = named_recipe(self.settings.supernet_recipe)
+        recipe = self._recipe(self.settings.supernet_recipe)
         path, seed = self.folder / "search", self.settings.seed
         search = Search(path, self._space, self._data, table, recipe=recipe, settings=evolution, seed=seed)
         with self._stage("supernet") as update:
-            search.train_supernet(lambda done: update(done.epoch, done.epochs, f"loss {done.loss:.3f}"))
+            trained = search.train_supernet(lambda done: update(done.epoch, done.epochs, f"loss {done.loss:.3f}"))
+            self._record("supernet", trained.seconds)
         with self._stage("search") as update:
             return search.run(lambda done, total: update(done, total, "architectures judged"))
 
     def _budget_ns(self, table: LatencyTable) -> float:
-        if self.settings.budget_us is not None:
-            return 1e3 * self.settings.budget_us
+        if self.settings.budget_ns is not None:
+            return self.settings.budget_ns
         latency = GenomeLatency(self._space, table)
         fastest = latency.one(latency.fastest)
         dense = predict_ns(self._space.nearest_uniform(1), table)
@@ -199,16 +223,21 @@ class Quickstart:
         return min(nets, key=lambda net: abs(predict_ns(net, table) - latency_ns))
 
     def _folder_of(self, name: str, net: Architecture) -> NetworkFolder:
-        recipe = named_recipe(self.settings.recipe)
+        recipe = self._recipe(self.settings.recipe)
         path, seed = self.folder / "networks" / name, self.settings.seed
         if name == FLOAT_TWIN:
             return NetworkFolder(path, net, DATA, recipe.twin(), seed)
         return NetworkFolder(path, net, DATA, recipe, seed, teacher=path.with_name(FLOAT_TWIN))
 
+    def _recipe(self, name: str) -> Recipe:
+        recipe = named_recipe(name)
+        return recipe if self.settings.epochs is None else replace(recipe, epochs=self.settings.epochs)
+
     def _train(self, name: str, net: Architecture) -> None:
         with self._stage(f"train {name}") as update:
             network = self._folder_of(name, net)
-            network.train(self._data, lambda done: update(done.epoch, done.epochs, f"val {100 * done.accuracy:.1f} %"))
+            result = network.train(self._data, lambda m: update(m.epoch, m.epochs, f"val {100 * m.accuracy:.1f} %"))
+            self._record(f"train {name}", result.seconds)
 
     def _export(self, nets: dict[str, Architecture]) -> dict[str, int]:
         """Bytes of each network's .bnn."""
@@ -229,19 +258,37 @@ class Quickstart:
             update(1, 1, f"{len(images)} images in {len(results)} runtimes")
             return results
 
-    def _measure(self, nets: dict[str, Architecture], table: LatencyTable) -> dict[str, float]:
+    def _measure(self, nets: dict[str, Architecture], table: LatencyTable) -> tuple[dict[str, float], LatencyTable]:
+        """Latency of every network, nanoseconds, and the table to compare it with.
+
+        That is the search's table, unless this computer runs at another speed by now: then the rows of these networks
+        are measured again, and the networks beside them.
+        """
         with self._stage("measure") as update:
-            measured = {}
-            for done, (name, net) in enumerate(nets.items(), start=1):
-                network = self._folder_of(name, net)
-                if name == FLOAT_TWIN:
-                    measured[name] = eager_latency_ns(network.load(), self._data)
-                else:
-                    model = model_path(network.path / "export", "bnn")
-                    found = measure_network(model, self._device, ProfileSettings(), sentinel_ns=table.sentinel_ns)
-                    measured[name] = found.latency_ns
-                update(done, len(nets), name)
-            return measured
+            twin = eager_latency_ns(self._folder_of(FLOAT_TWIN, nets[FLOAT_TWIN]).load(), self._data)
+            binary = {name: net for name, net in nets.items() if name != FLOAT_TWIN}
+            for attempt in range(1 + FRESH_TABLES):
+                if attempt:
+                    table = self._fresh_table(binary, attempt)
+                found = {name: self._measure_one(name, net, table) for name, net in binary.items()}
+                update(attempt + 1, attempt + 1, "the same clock" if _comparable(found) else "another clock")
+                if _comparable(found):
+                    break
+            return {FLOAT_TWIN: twin, **{name: network.latency_ns for name, network in found.items()}}, table
+
+    def _measure_one(self, name: str, net: Architecture, table: LatencyTable) -> NetworkLatency:
+        model = model_path(self._folder_of(name, net).path / "export", "bnn")
+        return measure_network(model, self._device, table)
+
+    def _fresh_table(self, nets: dict[str, Architecture], attempt: int) -> LatencyTable:
+        path = self.folder / f"table-now-{attempt}.jsonl"
+        path.unlink(missing_ok=True)
+        steps = [step for net in nets.values() for step in plan(net)]
+        return profile(steps, self._device, path, settings=ProfileSettings(), seed=self.settings.seed)
+
+
+def _comparable(found: dict[str, NetworkLatency]) -> bool:
+    return all(network.comparable for network in found.values())
 
 
 def eager_latency_ns(model: BinaryMobileNet, data: Data, runs: int = 30) -> float:
@@ -254,19 +301,3 @@ def eager_latency_ns(model: BinaryMobileNet, data: Data, runs: int = 30) -> floa
             model(images)
             samples.append(time.perf_counter_ns() - start)
     return float(np.median(samples))
-
-
-class _StageClock:
-    """Seconds of each stage; a stage that a resumed run found done keeps the time it took."""
-
-    def __init__(self, path: Path) -> None:
-        self._journal = Journal(path, "bnn-deploy stages", 1, {})
-        self.seconds = {str(row["stage"]): float(str(row["seconds"])) for row in self._journal.records}
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        start = time.monotonic()
-        yield
-        if name not in self.seconds:
-            self.seconds[name] = round(time.monotonic() - start, 3)
-            self._journal.append({"stage": name, "seconds": self.seconds[name]})

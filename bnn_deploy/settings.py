@@ -1,8 +1,9 @@
-"""What a folder was made with: pinned by the first command, checked by every later one."""
+"""JSON documents of a run, with a checksum; and settings, pinned by the first command, checked by every later one."""
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,15 +14,16 @@ SCHEMA = 1  # 1: first version
 
 
 def write_json(path: Path, data: Mapping[str, object]) -> None:
-    """A readable JSON file, written atomically."""
-    write_atomically(path, (json.dumps({"schema": SCHEMA, **data}, indent=2, allow_nan=False) + "\n").encode())
+    """A readable JSON file with a checksum of its content, written atomically."""
+    document = {"schema": SCHEMA, **data, "crc32": _checksum(data)}
+    write_atomically(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, object]:
     """Inverse of write_json.
 
     Raises:
-        FileFormatError: missing, damaged, or of another schema.
+        FileFormatError: missing, damaged, altered, or of another schema.
     """
     try:
         data = json.loads(path.read_text())
@@ -31,7 +33,14 @@ def read_json(path: Path) -> dict[str, object]:
         raise FileFormatError(f"{path}: not valid JSON ({exc}); restore it, or remove it to start anew") from exc
     if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
         raise FileFormatError(f"{path}: expected a JSON object with schema {SCHEMA}")
+    if data.pop("crc32", None) != _checksum(data):
+        raise FileFormatError(f"{path}: altered (its checksum does not fit); restore it, or remove it to start anew")
     return data
+
+
+def _checksum(data: Mapping[str, object]) -> str:
+    """CRC-32 of the content, whatever its layout and order."""
+    return f"{zlib.crc32(json.dumps(data, sort_keys=True).encode()):08x}"
 
 
 def pin_settings(path: Path, settings: Mapping[str, object]) -> None:

@@ -114,9 +114,9 @@ class Space:
         return np.stack([rng.integers(len(gene.choices), size=count) for gene in self.genes], axis=1)
 
     def nearest_uniform(self, groups: int) -> Architecture:
-        """The member with `groups` everywhere, capped per block by the largest choice that does not exceed it."""
+        """The member with `groups` everywhere, capped per block by the largest choice below, else the smallest."""
         return self.base.with_groups(
-            tuple(max((c for c in gene.choices if c <= groups), default=gene.choices[0]) for gene in self.genes)
+            tuple(max((c for c in gene.choices if c <= groups), default=min(gene.choices)) for gene in self.genes)
         )
 
     def steps(self) -> tuple[Step, ...]:

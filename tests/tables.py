@@ -15,11 +15,11 @@ def formula_ns(step: Step) -> int:
 
 def formula_row(step: Step) -> Measurement:
     samples = tuple(10 * formula_ns(step) + delta for delta in (-3, -1, 0, 1, 3))
-    return Measurement(step, "formula", 10, samples, (1000,) * 5, "ok", "2026-01-01T00:00:00+00:00")
+    return Measurement(10, samples, (1000,) * 5, step, "formula", "ok", "2026-01-01T00:00:00+00:00")
 
 
 def formula_table(path: Path, space: Space, device: str = "formula") -> LatencyTable:
-    with Journal(path, KIND, SCHEMA, {"device": device, "binary_sha256": "0"}) as journal:
+    with Journal(path, KIND, SCHEMA, {"device": device, "binary_sha256": "0", "core": 0, "isa": "scalar"}) as journal:
         for step in space.steps():
             journal.append(formula_row(step).to_json())
     return LatencyTable.open(path)

@@ -14,7 +14,7 @@ from bnn_deploy.architecture import Block, Doubling
 from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.engine.bnn_file import RECORD, check_bytes, plan_to_bytes, read_bnn, steps_to_bytes, to_bytes, write_bnn
 from bnn_deploy.engine.network import Network
-from bnn_deploy.errors import FileFormatError
+from bnn_deploy.errors import BnnDeployError, FileFormatError
 from bnn_deploy.steps import plan
 
 HEADER = 64
@@ -85,7 +85,7 @@ def test_writing_is_all_or_nothing(graph: DeployGraph, tmp_path: Path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(BnnDeployError, match="No space"):
         write_bnn(path, graph)
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]

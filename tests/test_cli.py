@@ -1,6 +1,8 @@
 """The command line as a person uses it: help, JSON, errors, exit codes."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +45,9 @@ def test_cost_of_groups() -> None:
     result = CliRunner().invoke(
         cli, ["cost", "reactnet-a", "--space", "mobilenet-32", "--groups", "1,2,4,8,8,8,8", "--json"]
     )
-    assert json.loads(result.stdout)[0]["binary_weights"] > 0
+    channels = [(32, 64), (64, 128), (128, 128), (128, 128), (128, 256), (256, 256), (256, 256)]
+    weights = sum(9 * a * a // g + a * b for (a, b), g in zip(channels, [1, 2, 4, 8, 8, 8, 8], strict=True))
+    assert json.loads(result.stdout)[0]["binary_weights"] == weights
 
 
 @pytest.mark.parametrize("what", ["mobilenet-32", "reactnet-a"])
@@ -122,8 +126,28 @@ def test_a_table_of_another_build_is_refused(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit) as stopped:
         main(["search", "--table", str(table.path), "--out", str(tmp_path / "run")])
     assert stopped.value.code == 1
-    assert "measured by another build of the kernels" in capsys.readouterr().err
+    assert "t.jsonl: measured with cpu None, here it is" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_full_disk_is_one_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    for arguments in (["profile", "--out", str(tmp_path / "t.jsonl")], ["search", "--out", str(tmp_path / "run")]):
+        table = [] if arguments[0] == "profile" else ["--table", str(tmp_path / "whole.jsonl")]
+        if table:
+            monkeypatch.undo()
+            formula_table(tmp_path / "whole.jsonl", load_space("mobilenet-32"))
+            monkeypatch.setattr(os, "fsync", refuse)
+        with pytest.raises(SystemExit) as stopped:
+            main([*arguments, *table])
+        assert stopped.value.code == 1
+        assert "No space left on device; free some space" in capsys.readouterr().err
+    assert not list((tmp_path / "run").iterdir())
 
 
 def test_an_error_has_no_traceback_in_a_real_process(tmp_path: Path) -> None:

@@ -64,6 +64,15 @@ def test_other_kinds_and_schemas(tmp_path: Path) -> None:
         read_journal(tmp_path / "none", "test", 1)
 
 
+@pytest.mark.parametrize("content", [b'{"my": "precious data"}', b"first line\nsecond, torn", b"\x89PNG\r\n\x1a\n\x00"])
+def test_a_foreign_file_is_left_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes.json"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"notes\.json"):
+        open_journal(path)
+    assert path.read_bytes() == content
+
+
 def test_one_writer(tmp_path: Path) -> None:
     with (
         open_journal(tmp_path / "a.jsonl"),
@@ -113,6 +122,12 @@ def test_pinned_settings(tmp_path: Path) -> None:
     pin_settings(path, {"groups": [1, 2], "seed": 1})
     with pytest.raises(BnnDeployError, match=r"holds a run with seed = 1, this one has 2; give another --out"):
         pin_settings(path, {"seed": 2, "groups": [1, 2]})
+    text = path.read_text()
+    path.write_text(text.replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(FileFormatError, match="altered"):
+        read_json(path)
+    path.write_text(text.replace("  ", "    "))
+    assert read_json(path) == {"seed": 1, "groups": [1, 2]}
     path.write_text("{")
     with pytest.raises(FileFormatError, match="not valid JSON"):
         read_json(path)

@@ -88,3 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as exc:  # a full disk, a missing permission: the file and the reason say it all
+        click.echo(f"error: {exc.filename or 'input/output'}: {exc.strerror or exc}", err=True)
+        sys.exit(1)

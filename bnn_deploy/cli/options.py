@@ -13,7 +13,7 @@ import click
 from bnn_deploy.architecture import Architecture, Doubling
 from bnn_deploy.errors import ArchitectureError, FileFormatError, SpaceError
 from bnn_deploy.references import reference
-from bnn_deploy.space import Space, load_space
+from bnn_deploy.space import Space
 
 if TYPE_CHECKING:
     from bnn_deploy.training.recipe import Recipe
@@ -78,12 +78,6 @@ def _parse_gene(text: str) -> tuple[str, int]:
     if not value.isdecimal():
         raise SpaceError(f"--gene: expected NAME=NUMBER, as block2.groups=8, got {text!r}")
     return name, int(value)
-
-
-def load_space_for(name: str, classes: int | None) -> Space:
-    """A space, with another number of classes if given."""
-    space = load_space(name)
-    return space if classes is None else space.with_classes(classes)
 
 
 def _read(path: Path) -> Architecture:

@@ -7,12 +7,13 @@ from pathlib import Path
 import click
 
 from bnn_deploy.cli.console import say, stage
-from bnn_deploy.cli.options import default_table, json_option, load_space_for, seed_option, space_option
+from bnn_deploy.cli.options import default_table, json_option, seed_option, space_option
 from bnn_deploy.latency.measurement import Measurement
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.device import open_device
 from bnn_deploy.profiling.profile import ProfileSettings, profile
 from bnn_deploy.report.tables import print_json, print_table, us
+from bnn_deploy.space import load_space
 from bnn_deploy.steps import Step
 
 _DEFAULTS = ProfileSettings()
@@ -47,7 +48,8 @@ def command(
       bnn-deploy profile --device host --space mobilenet-32
       bnn-deploy profile --space mobilenet-224 --out tables/host-224.jsonl
     """
-    space = load_space_for(space_name, classes)
+    space = load_space(space_name)
+    space = space if classes is None else space.with_classes(classes)
     path = out or default_table(device_name)
     device = open_device(device_name)
     try:

@@ -12,15 +12,15 @@ from bnn_deploy.cli.options import (
     default_table,
     epochs_option,
     json_option,
-    load_space_for,
     seed_option,
     space_option,
 )
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.device import check_build
+from bnn_deploy.profiling.device import check_installed_build
 from bnn_deploy.report.tables import percent, print_json, print_table, us
 from bnn_deploy.search.evolution import EvolutionSettings, State
 from bnn_deploy.search.run import Found, Search
+from bnn_deploy.space import load_space
 from bnn_deploy.training.data import load_data
 from bnn_deploy.training.recipe import RECIPES
 from bnn_deploy.training.run import EpochMetrics
@@ -65,7 +65,7 @@ def command(
       bnn-deploy search --data digits --recipe quick-supernet --out runs/mine
       bnn-deploy search --data shapes --budget-us 60 --out runs/fast
     """
-    space = load_space_for(space_name, None)
+    space = load_space(space_name)
     images = load_data(data, space.base.height, space.base.width)
     space = space.with_classes(images.classes)
     settings = EvolutionSettings(
@@ -74,7 +74,7 @@ def command(
         budget_ns=None if budget_us is None else 1e3 * budget_us,
     )
     latencies = LatencyTable.open(table or default_table(device))
-    check_build(latencies)
+    check_installed_build(latencies)
     search = Search(out, space, images, latencies, recipe=chosen_recipe(recipe, epochs), settings=settings, seed=seed)
     with stage("supernet") as bar:
 
@@ -94,7 +94,7 @@ def command(
         return
     rows = [_row(found, found == result.winner) for found in result.front]
     print_table(f"Pareto front in {out}", ["groups", "val accuracy", "predicted latency", ""], rows)
-    say(f"winner and front in {out / 'search.json'}; next: bnn-deploy train --run {out}")
+    say(f"winner and front in {out / 'search.json'}; next: bnn-deploy train --run {out} --data {data}")
 
 
 def _row(found: Found, wins: bool) -> list[str]:

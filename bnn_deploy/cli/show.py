@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -108,21 +109,28 @@ def _show_folder(path: Path, as_json: bool) -> None:
         raise FileFormatError(f"{path}: expected a run folder (with summary.json, search.json or network.json)")
     if as_json:
         print_json(data)
-    elif name == "summary.json":
+        return
+    try:
+        _print_folder(path, name, data)
+    except (KeyError, TypeError) as exc:
+        raise FileFormatError(f"{path / name}: malformed: {exc!r}") from exc
+
+
+def _print_folder(path: Path, name: str, data: dict[str, Any]) -> None:
+    if name == "summary.json":
         from bnn_deploy.report.summary import print_summary
 
         print_summary(data)
     elif name == "search.json":
-        front = data.get("front")
-        rows = [_front_row(row) for row in front] if isinstance(front, list) else []
+        rows = [_front_row(row) for row in data["front"]]
         print_table(f"Pareto front in {path}", ["groups", "val accuracy", "predicted latency"], rows)
     else:
-        _show_network(str(path), Architecture.from_json(data["architecture"]), False)  # type: ignore[arg-type]
+        _show_network(str(path), Architecture.from_json(data["architecture"]), False)
 
 
-def _front_row(row: dict[str, object]) -> list[str]:
-    net = Architecture.from_json(row["architecture"])  # type: ignore[arg-type]
-    return [",".join(map(str, net.groups)), percent(float(str(row["accuracy"]))), us(float(str(row["latency_ns"])))]
+def _front_row(row: dict[str, Any]) -> list[str]:
+    net = Architecture.from_json(row["architecture"])
+    return [",".join(map(str, net.groups)), percent(row["accuracy"]), us(row["latency_ns"])]
 
 
 def _step_row(step: Step) -> list[str]:

@@ -14,16 +14,18 @@ from bnn_deploy.cli.options import (
     genes_option,
     groups_option,
     json_option,
-    load_space_for,
     seed_option,
     space_option,
 )
 from bnn_deploy.report.tables import percent, print_json
 from bnn_deploy.search.run import read_winner
+from bnn_deploy.space import load_space
 from bnn_deploy.training.data import load_data
 from bnn_deploy.training.network_folder import NetworkFolder
 from bnn_deploy.training.recipe import RECIPES
 from bnn_deploy.training.run import EpochMetrics
+
+DEFAULT_DATA = "digits"
 
 
 @click.command()
@@ -32,7 +34,7 @@ from bnn_deploy.training.run import EpochMetrics
 @space_option
 @groups_option
 @genes_option
-@click.option("--data", default="digits", show_default=True, help="digits, shapes, cifar10:DIR or imagefolder:DIR.")
+@click.option("--data", help="digits, shapes, cifar10:DIR, imagefolder:DIR  [default: the search's, else digits].")
 @click.option("--recipe", default="standard", show_default=True, help=f"One of {', '.join(RECIPES)}.")
 @epochs_option
 @click.option("--teacher", type=click.Path(path_type=Path), help="Folder of a trained network to learn from.")
@@ -46,7 +48,7 @@ def command(
     space_name: str,
     groups: str | None,
     genes: tuple[str, ...],
-    data: str,
+    data: str | None,
     recipe: str,
     epochs: int | None,
     teacher: Path | None,
@@ -67,15 +69,17 @@ def command(
     folder = out or (run / "winner" if run else None)
     if folder is None:
         raise click.UsageError("--out is needed with --architecture, --groups or --gene")
-    space = load_space_for(space_name, None)
     if run:
-        net = read_winner(run)
+        winner = read_winner(run)
+        net, spec = winner.architecture, data or winner.data_name
+        images = load_data(spec, net.height, net.width)
+        winner.check_data(images)
     else:
-        images = load_data(data, space.base.height, space.base.width)
+        space, spec = load_space(space_name), data or DEFAULT_DATA
+        images = load_data(spec, space.base.height, space.base.width)
         net = architecture_from(architecture, space.with_classes(images.classes), groups, genes)
     chosen = chosen_recipe(recipe, epochs)
-    network = NetworkFolder(folder, net, data, chosen.twin() if float_twin else chosen, seed, teacher)
-    images = network.load_data()
+    network = NetworkFolder(folder, net, spec, chosen.twin() if float_twin else chosen, seed, teacher)
     with stage(f"train {folder}") as bar:
 
         def epoch(done: EpochMetrics) -> None:

@@ -14,9 +14,8 @@ from bnn_deploy.errors import FileFormatError
 from bnn_deploy.export.files import model_path
 from bnn_deploy.latency.predict import predict_ns
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.device import check_build, open_device
-from bnn_deploy.profiling.network_latency import measure_network
-from bnn_deploy.profiling.profile import ProfileSettings
+from bnn_deploy.profiling.device import check_same_device, open_device
+from bnn_deploy.profiling.network_latency import NetworkLatency, measure_network
 from bnn_deploy.report.summary import print_parity
 from bnn_deploy.report.tables import print_json, us
 from bnn_deploy.runtimes.parity import Parity, check_parity
@@ -64,12 +63,17 @@ def command(
     latency = _latency(network, table, device) if table else None
     failed = [row for row in parity if not _good(row)]
     if as_json:
-        print_json({"parity": [row.to_json() for row in parity], "latency": latency, "passed": not failed})
+        print_json(
+            {
+                "parity": [row.to_json() for row in parity],
+                "latency": _latency_json(*latency) if latency else None,
+                "passed": not failed,
+            }
+        )
     else:
         print_parity(f"{folder}: exported files against torch", [row.to_json() for row in parity])
         if latency:
-            predicted, measured = latency["predicted_ns"], latency["measured_ns"]
-            click.echo(f"latency: predicted {us(predicted)}, measured {us(measured)} ({predicted / measured - 1:+.1%})")
+            _print_latency(*latency)
     if failed:
         say(f"failed: {', '.join(row.runtime for row in failed)}")
         sys.exit(1)
@@ -79,16 +83,30 @@ def _good(row: Parity) -> bool:
     return row.exact and row.top1_agreement >= MIN_AGREEMENT
 
 
-def _latency(network: NetworkFolder, table: Path, device_name: str) -> dict[str, float]:
+def _latency_json(predicted_ns: float, measured: NetworkLatency) -> dict[str, object]:
+    return {"predicted_ns": predicted_ns, "measured_ns": measured.latency_ns, "clock": measured.clock}
+
+
+def _print_latency(predicted_ns: float, measured: NetworkLatency) -> None:
+    error = f"{predicted_ns / measured.latency_ns - 1:+.1%}"
+    click.echo(f"latency: predicted {us(predicted_ns)}, measured {us(measured.latency_ns)} ({error})")
+    if not measured.same_clock:
+        say(
+            f"the core runs at another speed than when the table was measured (the sentinel took {measured.clock:.2f} "
+            "times as long): measure a new table before you compare"
+        )
+
+
+def _latency(network: NetworkFolder, path: Path, device_name: str) -> tuple[float, NetworkLatency]:
+    """The table's prediction, nanoseconds, and the measurement."""
     model = model_path(network.path / "export", "bnn")
     if not model.exists():
         raise FileFormatError(f"{model}: missing; run `bnn-deploy export {network.path}`")
-    latencies = LatencyTable.open(table)
-    check_build(latencies)
-    predicted_ns = predict_ns(network.architecture, latencies)
+    table = LatencyTable.open(path)
+    predicted_ns = predict_ns(network.architecture, table)
     device = open_device(device_name)
     try:
-        measured_ns = measure_network(model, device, ProfileSettings(), sentinel_ns=latencies.sentinel_ns).latency_ns
+        check_same_device(table, device)
+        return predicted_ns, measure_network(model, device, table)
     finally:
         device.close()
-    return {"predicted_ns": predicted_ns, "measured_ns": measured_ns}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from bnn_deploy import _native
 from bnn_deploy.deploy_graph import CONSTANTS, DeployGraph, DeployStep, expected_constants
 from bnn_deploy.errors import FileFormatError
+from bnn_deploy.journal import write_atomically
 from bnn_deploy.kernels import pack_bits, unpack_bits
 from bnn_deploy.steps import Shortcut, Step, StepKind
 
@@ -61,26 +61,15 @@ def plan_to_bytes(steps: Iterable[Step]) -> bytes:
 
 
 def write_bnn(path: str | os.PathLike[str], graph: DeployGraph) -> None:
-    """Writes the file at once or not at all: a temporary file beside it, fsync, rename.
+    """Writes the file whole or not at all.
 
     Raises:
         FileFormatError: a network beyond the format's limits (65536 per size, 2 GiB per tensor).
-        OSError: the folder cannot be written.
+        BnnDeployError: the disk refuses.
     """
     data = to_bytes(graph)
     check_bytes(data, str(path))
-    target = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_atomically(Path(path), data)
 
 
 def read_bnn(path: str | os.PathLike[str]) -> BnnContents:

@@ -43,7 +43,6 @@ def export_files(graph: DeployGraph, folder: Path, formats: Sequence[str] = FORM
         path, remark = model_path(folder, file_format), ""
         match file_format:
             case "bnn":
-                path.parent.mkdir(parents=True, exist_ok=True)
                 write_bnn(path, graph)
             case "onnx":
                 export_onnx(graph, path)

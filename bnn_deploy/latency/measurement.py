@@ -1,4 +1,4 @@
-"""One measured row: raw samples kept, statistics derived."""
+"""What was measured: raw samples kept, statistics derived."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from bnn_deploy.errors import FileFormatError
 from bnn_deploy.steps import Shortcut, Step, StepKind
@@ -18,27 +17,18 @@ BOOTSTRAP_RESAMPLES = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Measurement:
-    """Latency of one step on one device.
+class Samples:
+    """Durations of one thing.
 
     Args:
-        step: what was measured; the key of the row.
-        kernel: name of the kernel that ran.
         iterations: calls per sample.
         samples_ns: duration of each sample, whole nanoseconds; one call took sample / iterations.
-        sentinel_ns: the sentinel loop's duration in the same rounds; it reveals drift of the clock.
-        quality: "ok", or "noisy" when the row stayed unsteady after all retries.
-        utc: when, ISO 8601.
+        sentinel_ns: the sentinel loop's duration beside the samples; it reveals drift of the clock and busy neighbours.
     """
 
-    step: Step
-    kernel: str
     iterations: int
     samples_ns: tuple[int, ...]
     sentinel_ns: tuple[int, ...]
-    quality: str
-    utc: str
-    source: str = "measured"
 
     @property
     def latency_ns(self) -> float:
@@ -47,7 +37,7 @@ class Measurement:
 
     @property
     def median_sentinel_ns(self) -> float:
-        """Median duration of the sentinel loop beside this row; infinite when there was none."""
+        """Median duration of the sentinel loop; infinite when there was none."""
         return float(np.median(self.sentinel_ns)) if self.sentinel_ns else math.inf
 
     def percentile_ns(self, q: float) -> float:
@@ -62,15 +52,40 @@ class Measurement:
 
     @property
     def interval_ns(self) -> tuple[float, float]:
-        """Bootstrap 95 % interval of the median of one call, nanoseconds; the same for the same samples."""
-        low, high = bootstrap_median(np.asarray(self.samples_ns, np.float64))
-        return low / self.iterations, high / self.iterations
+        """Bootstrap 95 % interval of the median of one call, nanoseconds.
+
+        Seeded by the samples themselves: the same for the same samples.
+        """
+        samples = np.asarray(self.samples_ns, np.float64)
+        rng = np.random.default_rng(zlib.crc32(samples.tobytes()))
+        drawn = rng.choice(samples, (BOOTSTRAP_RESAMPLES, samples.size))
+        low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+        return float(low) / self.iterations, float(high) / self.iterations
 
     @property
     def relative_interval(self) -> float:
         """Width of the interval relative to the median."""
         low, high = self.interval_ns
         return (high - low) / self.latency_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement(Samples):
+    """Latency of one step on one device: a row of a table.
+
+    Args:
+        step: what was measured; the key of the row.
+        kernel: name of the kernel that ran.
+        quality: "ok", or "noisy" when the row stayed unsteady after all retries.
+        utc: when, ISO 8601.
+        source: "measured".
+    """
+
+    step: Step
+    kernel: str
+    quality: str
+    utc: str
+    source: str = "measured"
 
     def to_json(self) -> dict[str, object]:
         """A table row, JSON-ready."""
@@ -97,13 +112,3 @@ class Measurement:
         if not found.samples_ns or found.iterations < 1 or min(found.samples_ns) <= 0:
             raise FileFormatError(f"row {row.get('key')!r} holds no latency: samples must be positive")
         return found
-
-
-def bootstrap_median(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """95 % bootstrap interval of the median; seeded by the samples themselves, so it is reproducible."""
-    rng = np.random.default_rng(zlib.crc32(samples.tobytes()))
-    drawn = rng.choice(samples, (BOOTSTRAP_RESAMPLES, samples.size))
-    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
-    if math.isnan(low):
-        raise ValueError("expected at least one sample")
-    return float(low), float(high)

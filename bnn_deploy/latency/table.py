@@ -58,6 +58,16 @@ class LatencyTable:
         return str(self.header.get("device"))
 
     @property
+    def isa(self) -> str:
+        """The instruction set of its kernels."""
+        return str(self.header["isa"])
+
+    @property
+    def core(self) -> int:
+        """The core that its rows were measured on."""
+        return int(str(self.header["core"]))
+
+    @property
     def sentinel_ns(self) -> float:
         """The fastest sentinel among the rows, that is the clock at its best; infinite for an empty table."""
         return min((row.median_sentinel_ns for row in self.rows.values()), default=math.inf)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,24 +42,6 @@ def device_descriptions() -> dict[str, DeviceDescription]:
     return {name: DeviceDescription(name, **row) for name, row in data.items() if name != "schema"}
 
 
-def check_build(table: LatencyTable) -> None:
-    """A table of this computer must come from the kernels that are installed here.
-
-    Raises:
-        TableMismatch: it was measured by another build; its numbers say nothing about this one.
-    """
-    description = device_descriptions().get(table.device)
-    if description is None or description.transport != "local":
-        return
-    installed = hashlib.sha256(BOARD_BINARY.read_bytes()).hexdigest()
-    measured = table.header.get("binary_sha256")
-    if measured != installed:
-        raise TableMismatch(
-            f"{table.path}: measured by another build of the kernels ({str(measured)[:12]}..., installed is "
-            f"{installed[:12]}...); measure it anew: `bnn-deploy profile --device {table.device} --out NEW.jsonl`"
-        )
-
-
 class Device:
     """A device, reached: the board binary is there and its facts are read.
 
@@ -74,12 +57,24 @@ class Device:
         self._transport = transport
         self._board = transport.push(binary)
         self.facts = self._read_facts()
-        cores = self.facts.get("cores")
-        self.core = description.core % cores if isinstance(cores, int) and cores > 0 else max(description.core, 0)
+        self._core = description.core
 
     def push(self, path: Path) -> str:
         """Bring a file there; returns its path on the device."""
         return self._transport.push(path)
+
+    def choose_core(self) -> int:
+        """The core to pin a new table to: the description's, or the one whose sentinel is fastest now."""
+        if self._core >= 0:
+            return self._core
+        sentinels = {}
+        for record in self.board(["sentinel"], _FACTS_TIMEOUT_S):
+            core, samples = record.get("core"), record.get("sentinel_ns")
+            if isinstance(core, int) and isinstance(samples, list) and samples:
+                sentinels[core] = statistics.median(samples)
+        if not sentinels:
+            raise DeviceError(f"{self.name}: none of its cores can be pinned")
+        return min(sentinels, key=lambda core: (sentinels[core], core))
 
     def board(self, arguments: Sequence[str], timeout_s: float) -> Iterator[dict[str, object]]:
         """Run the board binary; yields its JSON lines as they come.
@@ -106,6 +101,21 @@ class Device:
         raise DeviceError(f"{self.name}: the board binary told no facts")
 
 
+def check_same_device(table: LatencyTable, device: Device) -> None:
+    """A table must have been measured on this device, with the kernels that run there.
+
+    Raises:
+        TableMismatch: another device, CPU or build of the kernels; its numbers say nothing about this one.
+    """
+    wanted = {"device": device.name, "cpu": device.facts.get("cpu"), "binary_sha256": device.binary_sha256}
+    for name, value in wanted.items():
+        if table.header.get(name) != value:
+            raise TableMismatch(
+                f"{table.path}: measured with {name} {table.header.get(name)!r}, here it is {value!r}; measure a table "
+                f"of this device and build: `bnn-deploy profile --device {device.name} --out NEW.jsonl`"
+            )
+
+
 def open_device(name: str) -> Device:
     """Reach a device by its name.
 
@@ -117,3 +127,18 @@ def open_device(name: str) -> Device:
     if name not in known:
         raise UnknownName("device", name, known)
     return Device(known[name], LocalTransport(), BOARD_BINARY)
+
+
+def check_installed_build(table: LatencyTable) -> None:
+    """A table of this computer must come from the kernels that are installed; other devices need not be in reach.
+
+    Raises:
+        TableMismatch: as check_same_device.
+    """
+    known = device_descriptions().get(table.device)
+    if known is not None and known.transport == "local":
+        device = open_device(table.device)
+        try:
+            check_same_device(table, device)
+        finally:
+            device.close()

@@ -1,78 +1,71 @@
-"""End-to-end latency of a `.bnn` file on a device, measured with the binary that measured the table."""
+"""End-to-end latency of a `.bnn` file on a device: the binary, the core and the clock of a latency table."""
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from bnn_deploy.errors import DeviceError
-from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, bootstrap_median
+from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, Samples
+from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.device import Device
 from bnn_deploy.profiling.profile import DRIFT, ProfileSettings
 
-PATIENCE_S = 20.0
+PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkLatency:
-    """One network's samples; `iterations` runs per sample, nanoseconds."""
-
-    iterations: int
-    samples_ns: tuple[int, ...]
-
-    @property
-    def latency_ns(self) -> float:
-        """Median of one run."""
-        return float(np.median(self.samples_ns)) / self.iterations
-
-    @property
-    def interval_ns(self) -> tuple[float, float]:
-        """Bootstrap 95 % interval of the median."""
-        low, high = bootstrap_median(np.asarray(self.samples_ns, np.float64))
-        return low / self.iterations, high / self.iterations
-
-    @property
-    def relative_interval(self) -> float:
-        """Width of the interval relative to the median."""
-        low, high = self.interval_ns
-        return (high - low) / self.latency_ns
-
-
-def measure_network(
-    model: Path, device: Device, settings: ProfileSettings, *, sentinel_ns: float = math.inf
-) -> NetworkLatency:
-    """Run the whole network of a `.bnn` file, batch 1, one thread, until the samples are steady.
+class NetworkLatency(Samples):
+    """One network's samples.
 
     Args:
-        sentinel_ns: the fastest sentinel of the table that this is to be compared with (LatencyTable.sentinel_ns).
-            Samples taken while the sentinel is slower, that is under another clock or beside a busy neighbour, are
-            taken again, PATIENCE_S long; then the steadiest ones count.
+        clock: the sentinel's duration beside these samples relative to the table's fastest; above 1 the core was slower
+            than when the table was measured.
+    """
+
+    clock: float
+
+    @property
+    def comparable(self) -> bool:
+        """True when the core was as fast as when the table was measured, and the samples are steady."""
+        return self.same_clock and self.relative_interval <= NOISY_RELATIVE_CI
+
+    @property
+    def same_clock(self) -> bool:
+        """True when the core was as fast as when the table was measured."""
+        return abs(self.clock - 1) <= DRIFT
+
+
+def measure_network(model: Path, device: Device, table: LatencyTable) -> NetworkLatency:
+    """Run the whole network of a `.bnn` file, batch 1, one thread, with the table's settings on the table's core.
+
+    Samples that cannot be compared with the table (another clock, a busy neighbour, a wide interval) are taken again
+    for PATIENCE_S; then the best of them is returned, for the caller to see that it is not `comparable`.
 
     Raises:
         DeviceError: the board failed, or cannot read the file.
     """
     end = time.monotonic() + PATIENCE_S
-    best, best_sentinel_ns = _once(model, device, settings)
-    fastest_ns = min(sentinel_ns, best_sentinel_ns)
-    while best_sentinel_ns > (1 + DRIFT) * fastest_ns or best.relative_interval > NOISY_RELATIVE_CI:
-        if time.monotonic() > end:
-            break
-        found, found_sentinel_ns = _once(model, device, settings)
-        fastest_ns = min(fastest_ns, found_sentinel_ns)
-        if found_sentinel_ns < best_sentinel_ns:
-            best, best_sentinel_ns = found, found_sentinel_ns
+    best = _once(model, device, table)
+    while not best.comparable and time.monotonic() < end:
+        best = min(best, _once(model, device, table), key=_badness)
     return best
 
 
-def _once(model: Path, device: Device, settings: ProfileSettings) -> tuple[NetworkLatency, float]:
-    arguments = ["net", "--model", device.push(model), "--core", str(device.core), *settings.arguments()]
+def _badness(found: NetworkLatency) -> tuple[bool, bool, float]:
+    steady = found.relative_interval <= NOISY_RELATIVE_CI
+    return not found.comparable, not steady, abs(found.clock - 1)
+
+
+def _once(model: Path, device: Device, table: LatencyTable) -> NetworkLatency:
+    settings = ProfileSettings.of(table)
+    arguments = ["net", "--model", device.push(model), *settings.arguments(table)]
     for record in device.board(arguments, settings.timeout_s):
         samples, iterations, sentinels = (record.get(name) for name in ("samples_ns", "iterations", "sentinel_ns"))
-        if isinstance(samples, list) and isinstance(sentinels, list) and isinstance(iterations, int) and samples:
-            return NetworkLatency(iterations, tuple(map(int, samples))), float(np.median(sentinels))
-        raise DeviceError(f"{device.name}: {model}: {record.get('error', 'no samples came back')}")
-    raise DeviceError(f"{device.name}: {model}: the board told nothing")
+        if not (isinstance(samples, list) and isinstance(sentinels, list) and isinstance(iterations, int)):
+            break
+        found = Samples(iterations, tuple(map(int, samples)), tuple(map(int, sentinels)))
+        clock = found.median_sentinel_ns / table.sentinel_ns
+        return NetworkLatency(found.iterations, found.samples_ns, found.sentinel_ns, clock)
+    raise DeviceError(f"{device.name}: {model}: expected samples from the board, got none")

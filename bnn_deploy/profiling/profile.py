@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bnn_deploy.engine.bnn_file import plan_to_bytes
-from bnn_deploy.errors import DeviceError, UnknownName
+from bnn_deploy.errors import DeviceError, FileFormatError, UnknownName
 from bnn_deploy.journal import Journal
 from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, Measurement
 from bnn_deploy.latency.table import KIND, SCHEMA, LatencyTable, check_identity
@@ -52,11 +52,24 @@ class ProfileSettings:
     warmup_ns: int = 20_000_000
     isa: str = "best"
 
-    def arguments(self) -> list[str]:
-        """For the board binary."""
+    def arguments(self, table: LatencyTable) -> list[str]:
+        """For the board binary: the table's instruction set and core, whatever the environment says."""
         words = ["--samples", str(self.samples), "--min-sample-ns", str(self.min_sample_ns)]
         words += ["--warmup-ns", str(self.warmup_ns)]
-        return words if self.isa == "best" else [*words, "--isa", self.isa]
+        return [*words, "--isa", table.isa, "--core", str(table.core)]
+
+    @classmethod
+    def of(cls, table: LatencyTable) -> ProfileSettings:
+        """The settings that a table was made with.
+
+        Raises:
+            FileFormatError: its header holds none.
+        """
+        settings = table.header.get("settings")
+        try:
+            return cls(**settings)  # type: ignore[arg-type]
+        except TypeError as exc:
+            raise FileFormatError(f"{table.path}: expected the settings of a profile in its header: {exc}") from exc
 
     @property
     def timeout_s(self) -> float:
@@ -94,7 +107,7 @@ def profile(
         known = LatencyTable.open(path)
         missing = [step for step in dict.fromkeys(steps) if step not in known.rows]
         done = len(set(steps)) - len(missing)
-        session = _Session(device, settings, np.random.default_rng(seed), known.sentinel_ns)
+        session = _Session(device, known, settings, np.random.default_rng(seed))
         for row in session.measure(missing):
             journal.append(row.to_json())
             done += 1
@@ -119,7 +132,7 @@ def table_header(device: Device, settings: ProfileSettings) -> dict[str, object]
         "isa": isa,
         "binary_sha256": device.binary_sha256,
         "settings": asdict(settings),
-        "core": device.core,
+        "core": device.choose_core(),
         "facts": dict(device.facts),
         "utc": _now(),
     }
@@ -128,9 +141,12 @@ def table_header(device: Device, settings: ProfileSettings) -> dict[str, object]
 class _Session:
     """One run of measurements; remembers the fastest sentinel seen."""
 
-    def __init__(self, device: Device, settings: ProfileSettings, rng: np.random.Generator, sentinel_ns: float) -> None:
+    def __init__(
+        self, device: Device, table: LatencyTable, settings: ProfileSettings, rng: np.random.Generator
+    ) -> None:
         self._device, self._settings, self._rng = device, settings, rng
-        self._fastest_sentinel_ns = sentinel_ns
+        self._arguments = settings.arguments(table)
+        self._fastest_sentinel_ns = table.sentinel_ns
 
     def measure(self, steps: list[Step]) -> Iterator[Measurement]:
         """Yields one finished Measurement per step."""
@@ -153,8 +169,8 @@ class _Session:
         with tempfile.TemporaryDirectory(prefix="bnn-plan-") as folder:
             plan = Path(folder) / "plan.bnn"
             plan.write_bytes(plan_to_bytes([step for step, _ in batch]))
-            arguments = ["layers", "--plan", self._device.push(plan), "--core", str(self._device.core)]
-            arguments += ["--seed", str(int(self._rng.integers(2**31))), *self._settings.arguments()]
+            arguments = ["layers", "--plan", self._device.push(plan), *self._arguments]
+            arguments += ["--seed", str(int(self._rng.integers(2**31)))]
             records = list(self._device.board(arguments, self._settings.timeout_s))
         if sorted(int(str(record.get("index"))) for record in records) != list(range(len(batch))):
             raise DeviceError(f"{self._device.name}: expected one result for each of {len(batch)} steps, got {records}")

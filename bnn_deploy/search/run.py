@@ -15,9 +15,10 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from bnn_deploy.architecture import Architecture
-from bnn_deploy.errors import FileFormatError
+from bnn_deploy.errors import DataError, FileFormatError
 from bnn_deploy.latency.predict import GenomeLatency
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.search.evaluate import SubnetEvaluator
@@ -26,7 +27,7 @@ from bnn_deploy.search.run_state import EvaluationCache, GenerationLog
 from bnn_deploy.settings import pin_settings, read_json, write_json
 from bnn_deploy.space import Genome, Space
 from bnn_deploy.training.data import Data
-from bnn_deploy.training.loop import Progress
+from bnn_deploy.training.loop import Progress, TrainResult
 from bnn_deploy.training.recipe import Recipe
 from bnn_deploy.training.supernet import new_supernet, train_supernet
 
@@ -56,12 +57,18 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """Content of search.json."""
+    """Content of search.json.
+
+    Args:
+        evaluations: genomes that evolution judged.
+        random_evaluations: genomes that the random search judged: as many, unless a tight budget leaves fewer.
+    """
 
     winner: Found
     random: Found
     front: tuple[Found, ...]
     evaluations: int
+    random_evaluations: int
 
     def to_json(self) -> dict[str, object]:
         """JSON-ready."""
@@ -70,6 +77,7 @@ class SearchResult:
             "random": self.random.to_json(),
             "front": [found.to_json() for found in self.front],
             "evaluations": self.evaluations,
+            "random_evaluations": self.random_evaluations,
         }
 
 
@@ -107,10 +115,10 @@ class Search:
         pin_settings(folder / "settings.json", _settings(space, data, table, recipe, settings, seed))
         self._supernet = new_supernet(space.base, tuple(gene.choices for gene in space.genes), recipe, seed)
 
-    def train_supernet(self, progress: Progress | None = None) -> None:
-        """Train the shared weights, or read them when that is done; called with each epoch's metrics."""
+    def train_supernet(self, progress: Progress | None = None) -> TrainResult:
+        """Train the shared weights, or read them when that is done; progress is told each epoch's metrics."""
         path = self.folder / "supernet"
-        train_supernet(self._supernet, self._data, self._recipe, path, seed=self._seed, progress=progress)
+        return train_supernet(self._supernet, self._data, self._recipe, path, seed=self._seed, progress=progress)
 
     def run(
         self,
@@ -141,8 +149,11 @@ class Search:
                 random=self._found(winner(random), cache),
                 front=tuple(self._found(candidate, cache) for candidate in front(state.history)),
                 evaluations=count,
+                random_evaluations=len(random),
             )
-        write_json(self.folder / RESULT, result.to_json())
+        write_json(
+            self.folder / RESULT, {**result.to_json(), "data": self._data.name, "data_digest": self._data.digest}
+        )
         return result
 
     def _cache(self, evaluated: Callable[[int, int], None] | None) -> EvaluationCache:
@@ -170,8 +181,30 @@ def error_of(accuracy: float, loss: float, images: int) -> float:
     return 1 - accuracy + 0.5 / images * min(loss, MAX_LOSS) / (MAX_LOSS + 1)
 
 
-def read_winner(folder: Path) -> Architecture:
-    """The architecture that the search in `folder` chose.
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """What a finished search says to whoever trains its winner.
+
+    Args:
+        data_name: of the data set that was searched on.
+        data_digest: of its content.
+    """
+
+    architecture: Architecture
+    data_name: str
+    data_digest: str
+
+    def check_data(self, data: Data) -> None:
+        """Raises DataError unless `data` is the data set that was searched on."""
+        if data.digest != self.data_digest:
+            raise DataError(
+                f"the search was made on {self.data_name} (content {self.data_digest[:12]}...), this is {data.name} "
+                f"({data.digest[:12]}...): give the same --data"
+            )
+
+
+def read_winner(folder: Path) -> Winner:
+    """The winner of the search in `folder`.
 
     Raises:
         FileFormatError: the search has not ended, or its result is damaged.
@@ -181,11 +214,12 @@ def read_winner(folder: Path) -> Architecture:
         raise FileFormatError(
             f"{folder}: expected a finished search ({RESULT}); run `bnn-deploy search --out {folder}`"
         )
-    found = read_json(path).get("winner")
-    architecture = found.get("architecture") if isinstance(found, dict) else None
-    if not isinstance(architecture, dict):
-        raise FileFormatError(f"{path}: holds no winner; run the search again")
-    return Architecture.from_json(architecture)
+    result: dict[str, Any] = read_json(path)
+    try:
+        architecture = Architecture.from_json(result["winner"]["architecture"])
+        return Winner(architecture, result["data"], result["data_digest"])
+    except (KeyError, TypeError) as exc:
+        raise FileFormatError(f"{path}: holds no winner ({exc!r}); run the search again") from exc
 
 
 def _settings(

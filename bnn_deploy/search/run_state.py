@@ -51,7 +51,8 @@ class EvaluationCache:
         return self._errors[genome]
 
     def record(self, genome: Genome) -> Mapping[str, object]:
-        """What was kept of a genome's evaluation."""
+        """What is kept of a genome's evaluation; evaluated now if it is not there."""
+        self(genome)
         return self._records[genome]
 
     def close(self) -> None:

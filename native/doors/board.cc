@@ -1,5 +1,8 @@
 // bnn-board: the static program that runs on a board. argv in, JSON lines on stdout, messages on
 // stderr.
+#include <signal.h>
+#include <sys/prctl.h>
+
 #include <cstdio>
 #include <cstring>
 
@@ -32,6 +35,9 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --isa, --core, --samples, --min-sample-ns, --warmup-ns   as above
         --input FILE          raw float32 [height, width, channels]; adds "outputs"
 
+  bnn-board sentinel [--samples N]
+      Duration of the sentinel loop on every core, one JSON line for each: the quietest is lowest.
+
   bnn-board --version | --help
 
 Exit code: 0 done, 1 failed (see stderr), 2 wrong command line.
@@ -41,6 +47,7 @@ Exit code: 0 done, 1 failed (see stderr), 2 wrong command line.
 
 int main(int argc, char** argv) {
   using namespace bnn;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);  // when the profiler is killed, its measurement ends too
   const char* command = argc > 1 ? argv[1] : "";
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--help") == 0 || std::strcmp(argv[i], "-h") == 0) {
@@ -51,6 +58,7 @@ int main(int argc, char** argv) {
   Arguments arguments(argc > 2 ? argc - 2 : 0, argv + 2);
   if (std::strcmp(command, "layers") == 0) return run_layers(arguments);
   if (std::strcmp(command, "net") == 0) return run_net(arguments);
+  if (std::strcmp(command, "sentinel") == 0) return run_sentinel(arguments);
   if (std::strcmp(command, "facts") == 0) return arguments.good() ? print_facts() : kUsage;
   if (std::strcmp(command, "--version") == 0) {
     std::printf("bnn-board %s\n", kBuildInfo.version);

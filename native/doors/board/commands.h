@@ -10,4 +10,7 @@ int run_layers(Arguments arguments);
 // `bnn-board net`: latency samples and, on request, outputs of a whole network, one JSON line.
 int run_net(Arguments arguments);
 
+// `bnn-board sentinel`: the sentinel's duration on every core, one JSON line each.
+int run_sentinel(Arguments arguments);
+
 }  // namespace bnn

@@ -35,7 +35,7 @@ int64_t time_calls(const Work& work, int64_t iterations);
 Calibration calibrate(const Work& work, const MeasureSettings& settings);
 
 // A fixed loop of integer popcounts on registers, about a millisecond: its duration depends on the
-// clock alone, so it shows when the clock of the CPU drifts.
+// core alone, so it shows a clock that drifts and a neighbour that shares the core's units.
 int64_t sentinel_ns();
 
 // Binds the calling thread to one core. False, with a message on stderr, when the system refuses.
