@@ -90,6 +90,7 @@ def interrupted(data: Data, tmp_path: Path) -> Path:
 
 KILL_SCRIPT = """
 import os, random, signal, sys, time
+import torch._dynamo  # Adam imports it at its first step: a second for each child
 from pathlib import Path
 from bnn_deploy.training import load_data, train
 from tests.test_training import SHORT, TINY, new_model
