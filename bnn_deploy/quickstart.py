@@ -9,16 +9,19 @@ summary.json          what came of it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.cost import network_cost
+from bnn_deploy.errors import RuntimeUnavailable
 from bnn_deploy.export.files import export_files, model_path
 from bnn_deploy.export.fold import fold
 from bnn_deploy.journal import Journal
@@ -29,6 +32,7 @@ from bnn_deploy.profiling.device import Device
 from bnn_deploy.profiling.network_latency import NetworkLatency, measure_network
 from bnn_deploy.profiling.profile import ProfileSettings, profile
 from bnn_deploy.runtimes.parity import Parity, check_parity
+from bnn_deploy.runtimes.registry import missing_runtimes
 from bnn_deploy.search.evolution import EvolutionSettings
 from bnn_deploy.search.run import Search, SearchResult
 from bnn_deploy.settings import pin_settings, write_json
@@ -43,7 +47,13 @@ SUMMARY = "summary.json"
 DATA = "digits"
 BUDGET_SHARE = 0.35  # of the way from the fastest network's latency to the dense one's
 
-Update = Callable[[int, int, str], None]
+
+class Update(Protocol):
+    """Told how far a stage is."""
+
+    def __call__(self, done: int, total: int, text: str = "") -> None:
+        """`done` of `total` parts are done."""
+
 
 FRESH_TABLES = 3  # how often rows are measured again when the clock has changed since the search
 
@@ -61,7 +71,7 @@ class Reporter:
     @contextmanager
     def stage(self, name: str) -> Iterator[Update]:
         """A stage begins; yields what to call with (done, total, text)."""
-        yield lambda done, total, text: None
+        yield lambda done, total, text="": None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ class Quickstart:
     """One quickstart folder.
 
     Raises:
+        RuntimeUnavailable: a runtime that the files are to be checked in is not installed.
         BnnDeployError: the folder holds a run with other settings.
     """
 
@@ -103,6 +114,8 @@ class Quickstart:
         device: Device,
         reporter: Reporter,
     ) -> None:
+        for why in missing_runtimes().values():
+            raise RuntimeUnavailable(why)
         pin_settings(folder / "settings.json", asdict(settings))
         self.folder, self.settings = folder, settings
         self._space, self._data, self._device, self._reporter = space, data, device, reporter
@@ -146,6 +159,7 @@ class Quickstart:
                 if name != "winner"
             ],
             "parity": [row.to_json() for row in parity],
+            "passed": all(row.passed for row in parity),
             "seconds": self._seconds,
         }
 
@@ -252,11 +266,9 @@ class Quickstart:
 
     def _verify(self, winner: Architecture) -> list[Parity]:
         with self._stage("verify") as update:
-            images = self._data.test.images(np.arange(len(self._data.test)))
             network = self._folder_of("winner", winner)
-            results = check_parity(network.path, images)
-            update(1, 1, f"{len(images)} images in {len(results)} runtimes")
-            return results
+            told = partial(update, text="images")
+            return check_parity(network.load(), network.path / "export", self._data.test, progress=told)
 
     def _measure(self, nets: dict[str, Architecture], table: LatencyTable) -> tuple[dict[str, float], LatencyTable]:
         """Latency of every network, nanoseconds, and the table to compare it with.

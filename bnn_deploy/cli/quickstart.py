@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,3 +74,6 @@ def command(
     else:
         print_summary(summary)
         say(f"all of it in {out / SUMMARY}; the winner's files are in {out / 'networks' / 'winner' / 'export'}")
+    if not summary["passed"]:
+        say("failed: an exported file does not give torch's answers, see the table")
+        sys.exit(1)
