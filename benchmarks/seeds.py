@@ -1,4 +1,4 @@
-"""The quickstart with several seeds: accuracy of the winner, its float twin and the baselines; latency, parity, seconds.
+"""The quickstart with several seeds: the winner, its float twin, the baselines; latency, parity, seconds.
 
     python benchmarks/seeds.py [--seeds 3] [--runs runs/seeds] [--out benchmarks/results/seeds.json]
 
