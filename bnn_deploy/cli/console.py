@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import click
 from rich.console import Console
@@ -14,15 +15,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 PLAIN_EVERY_S = 5.0
 
 
-class Stage:
+class Stage(Protocol):
     """One stage of work with a known number of parts."""
 
     def update(self, done: int, total: int, text: str = "") -> None:
         """Report that `done` of `total` parts are done."""
-        raise NotImplementedError
 
 
-class _LiveStage(Stage):
+class _LiveStage:
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress, self._task = progress, progress.add_task(name, total=None, text="")
 
@@ -30,7 +30,7 @@ class _LiveStage(Stage):
         self._progress.update(self._task, completed=done, total=total, text=text)
 
 
-class _PlainStage(Stage):
+class _PlainStage:
     """Lines for logs: the first, the last, and one every few seconds between."""
 
     def __init__(self, name: str) -> None:
