@@ -15,13 +15,14 @@ from bnn_deploy.export.files import export_files, model_path
 from bnn_deploy.export.fold import fold
 from bnn_deploy.layers.binarize import Binarization, set_binarization
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
+from bnn_deploy.references import reference
 from bnn_deploy.runtimes import parity
 from bnn_deploy.runtimes.base import NO_SUM, Floats, Runtime, Tap, Trace, integers
 from bnn_deploy.runtimes.engine import EngineRuntime
 from bnn_deploy.runtimes.parity import Parity, check_parity
 from bnn_deploy.runtimes.registry import RUNTIMES, missing_runtimes, open_runtime
 from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime
-from tests.graphs import NETWORKS, named_graph, random_images, tied_graph, with_constant
+from tests.graphs import NETWORKS, named_graph, random_graph, random_images, tied_graph, with_constant
 
 MISSING = missing_runtimes()
 
@@ -293,3 +294,13 @@ def test_missing_files(runtime_name: str, tmp_path: Path, rng: np.random.Generat
 def test_engine_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="cannot be read"):
         EngineRuntime(tmp_path / "none.bnn")
+
+
+def test_a_network_of_224(tmp_path: Path) -> None:
+    graph = random_graph(reference("uniform-g8"), np.random.default_rng(0))
+    export_files(graph, tmp_path)
+    images = random_images(graph.architecture, 1, np.random.default_rng(1))
+    available = [name for name in RUNTIMES if name not in MISSING]
+    for row in check_parity(graph, tmp_path, images, available):
+        assert row.passed
+        assert row.sums_compared == 4_641_280
