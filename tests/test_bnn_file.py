@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import network, random_graph
 
 from bnn_deploy.architecture import Block, Doubling
 from bnn_deploy.deploy_graph import DeployGraph
@@ -16,6 +15,7 @@ from bnn_deploy.engine.bnn_file import RECORD, check_bytes, plan_to_bytes, read_
 from bnn_deploy.engine.network import Network
 from bnn_deploy.errors import BnnDeployError, FileFormatError
 from bnn_deploy.steps import plan
+from tests.graphs import network, random_graph
 
 HEADER = 64
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tables import formula_table
 
 from bnn_deploy.cli import COMMANDS, cli, main
 from bnn_deploy.space import load_space
+from tests.tables import formula_table
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import network, random_graph, random_images, random_step
 
 from bnn_deploy.architecture import Block, Doubling, Stem
 from bnn_deploy.deploy_graph import DeployGraph, DeployStep
@@ -17,6 +16,7 @@ from bnn_deploy.engine.network import Network
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable, UnknownName
 from bnn_deploy.kernels import available_kernels, reference, unpack_bits
 from bnn_deploy.steps import Step, StepKind
+from tests.graphs import network, random_graph, random_images, random_step
 
 ISAS = sorted({kernel.isa for kernel in available_kernels() if kernel.supported})
 

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tables import formula_table
 
 from bnn_deploy.errors import InfeasibleBudget
 from bnn_deploy.latency.predict import GenomeLatency
@@ -11,6 +10,7 @@ from bnn_deploy.search.nsga2 import crowding_distances, dominates, front_numbers
 from bnn_deploy.search.operators import choice_counts, crossover, mutate
 from bnn_deploy.search.run_state import EvaluationCache, GenerationLog
 from bnn_deploy.space import Genome, load_space
+from tests.tables import formula_table
 
 SPACE = load_space("mobilenet-32")
 SETTINGS = EvolutionSettings(population=12, generations=6)

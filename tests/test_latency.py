@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tables import formula_ns, formula_row, formula_table
 
 from bnn_deploy.errors import FileFormatError, InfeasibleBudget, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import Journal, encode_line
@@ -13,6 +12,7 @@ from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import IDENTITY, KIND, SCHEMA, LatencyTable, check_identity
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import plan
+from tests.tables import formula_ns, formula_row, formula_table
 
 SPACE = load_space("mobilenet-32")
 

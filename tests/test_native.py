@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from graphs import network, random_graph, random_images
 
 import bnn_deploy
 from bnn_deploy import _native
@@ -18,6 +17,7 @@ from bnn_deploy.engine.bnn_file import plan_to_bytes, to_bytes
 from bnn_deploy.engine.network import Network
 from bnn_deploy.kernels import available_kernels
 from bnn_deploy.steps import Step, plan
+from tests.graphs import network, random_graph, random_images
 
 BOARD = Path(_native.__file__).parent / "bin" / "bnn-board"
 QUICK = ["--samples", "3", "--min-sample-ns", "20000", "--warmup-ns", "20000"]

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tables import formula_table
 
 from bnn_deploy.errors import BnnDeployError, DataError, FileFormatError
 from bnn_deploy.latency.predict import GenomeLatency
@@ -15,6 +14,7 @@ from bnn_deploy.settings import write_json
 from bnn_deploy.space import Space, parse_space
 from bnn_deploy.training.data import Data, load_data
 from bnn_deploy.training.recipe import Recipe
+from tests.tables import formula_table
 
 SPACE: Space = parse_space(
     "small",
