@@ -4,6 +4,7 @@
 #include "core/bconv2d/arm_neon_dense.h"
 #include "core/bconv2d/broadcast.h"
 #include "core/bconv2d/depthwise.h"
+#include "core/bconv2d/kernel_of.h"
 #include "core/bconv2d/lanes.h"
 
 namespace bnn {
@@ -145,35 +146,22 @@ using Lanes8 = GroupLanes<NeonLanes, 8>;
 using Lanes16 = GroupLanes<NeonLanes, 16>;
 using Lanes32 = GroupLanes<NeonLanes, 32>;
 using Lanes64 = GroupLanes<NeonLanes, 64>;
-using Generic = Broadcast<NeonWords, true, 4>;
-
-// A 16-bit lane gains at most 16 for each word of the window.
-bool generic_supports(const ConvShape& shape) {
-  return shape.kernel * shape.kernel * words_of(shape.in_c) <= 4095;
-}
+struct Generic : Broadcast<NeonWords, true, 4> {
+  // A 16-bit lane gains at most 16 for each word of the window.
+  static bool supports(const ConvShape& shape) {
+    return shape.kernel * shape.kernel * words_of(shape.in_c) <= 4095;
+  }
+};
 
 }  // namespace
 
-const Bconv2dKernel bconv2d_neon_depthwise3x3 = {
-    "bconv2d_neon_depthwise3x3", Isa::kNeon,         Depthwise::supports,
-    Depthwise::prepared_bytes,   Depthwise::prepare, Depthwise::run_row};
-const Bconv2dKernel bconv2d_neon_lanes8 = {"bconv2d_neon_lanes8", Isa::kNeon,
-                                           Lanes8::supports,      Lanes8::prepared_bytes,
-                                           Lanes8::prepare,       Lanes8::run_row};
-const Bconv2dKernel bconv2d_neon_lanes16 = {"bconv2d_neon_lanes16", Isa::kNeon,
-                                            Lanes16::supports,      Lanes16::prepared_bytes,
-                                            Lanes16::prepare,       Lanes16::run_row};
-const Bconv2dKernel bconv2d_neon_lanes32 = {"bconv2d_neon_lanes32", Isa::kNeon,
-                                            Lanes32::supports,      Lanes32::prepared_bytes,
-                                            Lanes32::prepare,       Lanes32::run_row};
-const Bconv2dKernel bconv2d_neon_lanes64 = {"bconv2d_neon_lanes64", Isa::kNeon,
-                                            Lanes64::supports,      Lanes64::prepared_bytes,
-                                            Lanes64::prepare,       Lanes64::run_row};
-const Bconv2dKernel bconv2d_neon_dense = {"bconv2d_neon_dense", Isa::kNeon,
-                                          NeonDense::supports,  NeonDense::prepared_bytes,
-                                          NeonDense::prepare,   NeonDense::run_row};
-const Bconv2dKernel bconv2d_neon_generic = {"bconv2d_neon_generic", Isa::kNeon,
-                                            generic_supports,       Generic::prepared_bytes,
-                                            Generic::prepare,       Generic::run_row};
+const Bconv2dKernel bconv2d_neon_depthwise3x3 =
+    kernel_of<Depthwise>("bconv2d_neon_depthwise3x3", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_lanes8 = kernel_of<Lanes8>("bconv2d_neon_lanes8", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_lanes16 = kernel_of<Lanes16>("bconv2d_neon_lanes16", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_lanes32 = kernel_of<Lanes32>("bconv2d_neon_lanes32", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_lanes64 = kernel_of<Lanes64>("bconv2d_neon_lanes64", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_dense = kernel_of<NeonDense>("bconv2d_neon_dense", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_generic = kernel_of<Generic>("bconv2d_neon_generic", Isa::kNeon);
 
 }  // namespace bnn

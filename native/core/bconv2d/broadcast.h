@@ -53,6 +53,10 @@ struct Broadcast {
     size_t block_words() const { return size_t(kBlock) * span * (taps + int(kMasked)); }
   };
 
+  static bool supports(const ConvShape& s) {
+    return kMasked || s.groups == 1 || s.in_c_per_group() % 64 == 0;
+  }
+
   static size_t prepared_bytes(const ConvShape& shape) {
     const Cut cut(shape);
     return cut.blocks() * cut.block_words() * sizeof(uint64_t);

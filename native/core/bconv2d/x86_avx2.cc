@@ -4,6 +4,7 @@
 
 #include "core/bconv2d/broadcast.h"
 #include "core/bconv2d/depthwise.h"
+#include "core/bconv2d/kernel_of.h"
 #include "core/bconv2d/lanes.h"
 #include "core/bconv2d/x86_avx2_table.h"
 
@@ -164,43 +165,16 @@ struct Avx2Bits : Avx2Lanes {
 using Depthwise = Depthwise3x3<Avx2Bits>;
 using Lanes8 = GroupLanes<Avx2Lanes, 8>;
 using Lanes16 = GroupLanes<Avx2Lanes, 16>;
-using Table1 = TableKernel<1>;
-using Table2 = TableKernel<2>;
+using Table = OneOrTwo<TableKernel<1>, TableKernel<2>>;
 using Generic = Broadcast<Avx2Words, true, 2>;
-
-bool two_vectors(const ConvShape& shape) { return shape.out_c_per_group() > Table1::kBlock; }
-
-bool table_supports(const ConvShape& shape) {
-  return (shape.groups == 1 || shape.in_c_per_group() % 8 == 0) && shape.k_bits() <= 65535;
-}
-size_t table_bytes(const ConvShape& shape) {
-  return two_vectors(shape) ? Table2::prepared_bytes(shape) : Table1::prepared_bytes(shape);
-}
-void table_prepare(const ConvShape& shape, const uint64_t* weights, void* prepared) {
-  (two_vectors(shape) ? Table2::prepare : Table1::prepare)(shape, weights, prepared);
-}
-void table_row(const ConvShape& shape, const uint64_t* input, const void* prepared, int y,
-               int32_t* acc) {
-  (two_vectors(shape) ? Table2::run_row : Table1::run_row)(shape, input, prepared, y, acc);
-}
-
-bool generic_supports(const ConvShape&) { return true; }
 
 }  // namespace
 
-const Bconv2dKernel bconv2d_avx2_depthwise3x3 = {
-    "bconv2d_avx2_depthwise3x3", Isa::kAvx2,         Depthwise::supports,
-    Depthwise::prepared_bytes,   Depthwise::prepare, Depthwise::run_row};
-const Bconv2dKernel bconv2d_avx2_lanes8 = {"bconv2d_avx2_lanes8", Isa::kAvx2,
-                                           Lanes8::supports,      Lanes8::prepared_bytes,
-                                           Lanes8::prepare,       Lanes8::run_row};
-const Bconv2dKernel bconv2d_avx2_lanes16 = {"bconv2d_avx2_lanes16", Isa::kAvx2,
-                                            Lanes16::supports,      Lanes16::prepared_bytes,
-                                            Lanes16::prepare,       Lanes16::run_row};
-const Bconv2dKernel bconv2d_avx2_table = {"bconv2d_avx2_table", Isa::kAvx2,    table_supports,
-                                          table_bytes,          table_prepare, table_row};
-const Bconv2dKernel bconv2d_avx2_generic = {"bconv2d_avx2_generic", Isa::kAvx2,
-                                            generic_supports,       Generic::prepared_bytes,
-                                            Generic::prepare,       Generic::run_row};
+const Bconv2dKernel bconv2d_avx2_depthwise3x3 =
+    kernel_of<Depthwise>("bconv2d_avx2_depthwise3x3", Isa::kAvx2);
+const Bconv2dKernel bconv2d_avx2_lanes8 = kernel_of<Lanes8>("bconv2d_avx2_lanes8", Isa::kAvx2);
+const Bconv2dKernel bconv2d_avx2_lanes16 = kernel_of<Lanes16>("bconv2d_avx2_lanes16", Isa::kAvx2);
+const Bconv2dKernel bconv2d_avx2_table = kernel_of<Table>("bconv2d_avx2_table", Isa::kAvx2);
+const Bconv2dKernel bconv2d_avx2_generic = kernel_of<Generic>("bconv2d_avx2_generic", Isa::kAvx2);
 
 }  // namespace bnn

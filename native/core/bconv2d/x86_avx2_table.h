@@ -44,6 +44,9 @@ struct TableKernel {
   static size_t block_bytes(const ConvShape& s) {
     return size_t(s.kernel) * s.kernel * tap_bytes(s) * kByteStep;
   }
+  static bool supports(const ConvShape& s) {
+    return (s.groups == 1 || s.in_c_per_group() % 8 == 0) && s.k_bits() <= 65535;
+  }
   static size_t prepared_bytes(const ConvShape& s) { return s.groups * blocks(s) * block_bytes(s); }
 
   static void prepare(const ConvShape& shape, const uint64_t* weights, void* prepared) {

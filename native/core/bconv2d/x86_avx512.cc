@@ -3,6 +3,7 @@
 
 #include "core/bconv2d/broadcast.h"
 #include "core/bconv2d/depthwise.h"
+#include "core/bconv2d/kernel_of.h"
 #include "core/bconv2d/lanes.h"
 
 namespace bnn {
@@ -140,53 +141,25 @@ struct Avx512Bits : Avx512Lanes {
   }
 };
 
+using Dense = OneOrTwo<Broadcast<Avx512Words, false, 1>, Broadcast<Avx512Words, false, 2>>;
 using Depthwise = Depthwise3x3<Avx512Bits>;
 using Lanes8 = GroupLanes<Avx512Lanes, 8>;
 using Lanes16 = GroupLanes<Avx512Lanes, 16>;
 using Lanes32 = GroupLanes<Avx512Lanes, 32>;
-
-// Dense layers, and groups of whole words; two vectors of filters share a broadcast if there are
-// as many.
-using Dense1 = Broadcast<Avx512Words, false, 1>;
-using Dense2 = Broadcast<Avx512Words, false, 2>;
 using Generic = Broadcast<Avx512Words, true, 2>;
-
-bool two_vectors(const ConvShape& shape) { return shape.out_c_per_group() > Avx512Words::kLanes; }
-
-bool dense_supports(const ConvShape& shape) {
-  return shape.groups == 1 || shape.in_c_per_group() % 64 == 0;
-}
-size_t dense_bytes(const ConvShape& shape) {
-  return two_vectors(shape) ? Dense2::prepared_bytes(shape) : Dense1::prepared_bytes(shape);
-}
-void dense_prepare(const ConvShape& shape, const uint64_t* weights, void* prepared) {
-  (two_vectors(shape) ? Dense2::prepare : Dense1::prepare)(shape, weights, prepared);
-}
-void dense_row(const ConvShape& shape, const uint64_t* input, const void* prepared, int y,
-               int32_t* acc) {
-  (two_vectors(shape) ? Dense2::run_row : Dense1::run_row)(shape, input, prepared, y, acc);
-}
-
-bool generic_supports(const ConvShape&) { return true; }
 
 }  // namespace
 
-const Bconv2dKernel bconv2d_avx512_dense = {
-    "bconv2d_avx512_dense", Isa::kAvx512, dense_supports, dense_bytes, dense_prepare, dense_row};
-const Bconv2dKernel bconv2d_avx512_depthwise3x3 = {
-    "bconv2d_avx512_depthwise3x3", Isa::kAvx512,       Depthwise::supports,
-    Depthwise::prepared_bytes,     Depthwise::prepare, Depthwise::run_row};
-const Bconv2dKernel bconv2d_avx512_lanes8 = {"bconv2d_avx512_lanes8", Isa::kAvx512,
-                                             Lanes8::supports,        Lanes8::prepared_bytes,
-                                             Lanes8::prepare,         Lanes8::run_row};
-const Bconv2dKernel bconv2d_avx512_lanes16 = {"bconv2d_avx512_lanes16", Isa::kAvx512,
-                                              Lanes16::supports,        Lanes16::prepared_bytes,
-                                              Lanes16::prepare,         Lanes16::run_row};
-const Bconv2dKernel bconv2d_avx512_lanes32 = {"bconv2d_avx512_lanes32", Isa::kAvx512,
-                                              Lanes32::supports,        Lanes32::prepared_bytes,
-                                              Lanes32::prepare,         Lanes32::run_row};
-const Bconv2dKernel bconv2d_avx512_generic = {"bconv2d_avx512_generic", Isa::kAvx512,
-                                              generic_supports,         Generic::prepared_bytes,
-                                              Generic::prepare,         Generic::run_row};
+const Bconv2dKernel bconv2d_avx512_dense = kernel_of<Dense>("bconv2d_avx512_dense", Isa::kAvx512);
+const Bconv2dKernel bconv2d_avx512_depthwise3x3 =
+    kernel_of<Depthwise>("bconv2d_avx512_depthwise3x3", Isa::kAvx512);
+const Bconv2dKernel bconv2d_avx512_lanes8 =
+    kernel_of<Lanes8>("bconv2d_avx512_lanes8", Isa::kAvx512);
+const Bconv2dKernel bconv2d_avx512_lanes16 =
+    kernel_of<Lanes16>("bconv2d_avx512_lanes16", Isa::kAvx512);
+const Bconv2dKernel bconv2d_avx512_lanes32 =
+    kernel_of<Lanes32>("bconv2d_avx512_lanes32", Isa::kAvx512);
+const Bconv2dKernel bconv2d_avx512_generic =
+    kernel_of<Generic>("bconv2d_avx512_generic", Isa::kAvx512);
 
 }  // namespace bnn

@@ -1,4 +1,5 @@
-// The epilogue of one row, for any vector V of floats. The ISA files include it and pick V.
+// The epilogue of one row, for any vector V of floats. The ISA files include it and pick V
+// (core/simd/).
 //
 //   for each pixel x of the row, for each vector of channels c:
 //     y = scale * float(k_bits - 2 * acc) + bias              or the float row itself

@@ -1,7 +1,8 @@
-// The real-valued steps for any vector V of floats. The ISA files include it and pick V.
+// The real-valued steps for any vector V of floats. The ISA files include it and pick V
+// (core/simd/).
 //
 // V offers (n <= kLanes elements are read or written, never more; lanes past n are 0 after load):
-//   kLanes, F;  load(p, n), store(p, v, n), broadcast(x), zero();  fma(a, b, c) = a * b + c; sum(v)
+//   kLanes, F;  load(p, n), store(p, v, n), broadcast(x);  fma(a, b, c) = a * b + c; sum(v)
 // Templates over a V of an anonymous namespace are local to their file: no weak symbols.
 #pragma once
 
@@ -136,7 +137,7 @@ void linear_with(const float* input, const float* weights, const float* bias, in
     typename V::F sum[kRows];
     for (int r = 0; r < kRows; ++r) {
       row[r] = weights + size_t(o + (r < rows ? r : 0)) * in_c;
-      sum[r] = V::zero();
+      sum[r] = V::broadcast(0.0f);
     }
     int c = 0;
     for (; c + V::kLanes <= in_c; c += V::kLanes) {

@@ -1,0 +1,61 @@
+// AVX2: the V of epilogue/rows.h and float/kernels.h, local to the file that includes it.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace bnn {
+namespace {
+
+struct Avx2 {
+  using F = __m256;
+  using I = __m256i;
+  static constexpr int kLanes = 8;
+
+  static __m256i first(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  }
+  static F load(const float* p, int n) {
+    return n == kLanes ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, first(n));
+  }
+  static I load_int(const int32_t* p, int n) {
+    return n == kLanes ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))
+                       : _mm256_maskload_epi32(p, first(n));
+  }
+  static void store(float* p, F v, int n) {
+    if (n == kLanes) {
+      _mm256_storeu_ps(p, v);
+    } else {
+      _mm256_maskstore_ps(p, first(n), v);
+    }
+  }
+  static F broadcast(float v) { return _mm256_set1_ps(v); }
+  static F dot(int k_bits, I acc) {
+    return _mm256_cvtepi32_ps(
+        _mm256_sub_epi32(_mm256_set1_epi32(k_bits), _mm256_add_epi32(acc, acc)));
+  }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F if_greater(F a, F b, F yes, F no) {
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+  }
+  static uint32_t less(F a, F b) {
+    return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)));
+  }
+  static uint32_t greater_int(I a, I b) {
+    return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
+  }
+  static float sum(F v) {
+    float lanes[kLanes];
+    _mm256_storeu_ps(lanes, v);
+    float total = 0.0f;
+    for (float lane : lanes) total += lane;
+    return total;
+  }
+};
+
+}  // namespace
+}  // namespace bnn

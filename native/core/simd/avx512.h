@@ -1,0 +1,54 @@
+// AVX-512: the V of epilogue/rows.h and float/kernels.h, local to the file that includes it.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace bnn {
+namespace {
+
+struct Avx512 {
+  using F = __m512;
+  using I = __m512i;
+  static constexpr int kLanes = 16;
+
+  static __mmask16 first(int n) { return __mmask16((1u << n) - 1); }
+  static F load(const float* p, int n) {
+    return n == kLanes ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(first(n), p);
+  }
+  static I load_int(const int32_t* p, int n) {
+    return n == kLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(first(n), p);
+  }
+  static void store(float* p, F v, int n) {
+    if (n == kLanes) {
+      _mm512_storeu_ps(p, v);
+    } else {
+      _mm512_mask_storeu_ps(p, first(n), v);
+    }
+  }
+  static F broadcast(float v) { return _mm512_set1_ps(v); }
+  static F dot(int k_bits, I acc) {
+    return _mm512_cvtepi32_ps(
+        _mm512_sub_epi32(_mm512_set1_epi32(k_bits), _mm512_add_epi32(acc, acc)));
+  }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F if_greater(F a, F b, F yes, F no) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);
+  }
+  static uint32_t less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static uint32_t greater_int(I a, I b) { return _mm512_cmpgt_epi32_mask(a, b); }
+  static float sum(F v) {
+    float lanes[kLanes];
+    _mm512_storeu_ps(lanes, v);
+    float total = 0.0f;
+    for (float lane : lanes) total += lane;
+    return total;
+  }
+};
+
+}  // namespace
+}  // namespace bnn
