@@ -1,4 +1,4 @@
-"""The cost model against the published figures of ../shared facts: ReActNet's and the uniform-group table."""
+"""The cost model against ReActNet's published figures and the uniform-group table that follows from its formula."""
 
 import pytest
 
