@@ -143,14 +143,14 @@ class Quickstart:
         files = self._export(binary)
         parity = self._verify(nets["winner"])
         budget_ns = self._budget_ns(table)
-        measured, compared = self._measure(nets, table)
+        measured, compared, comparable = self._measure(nets, table)
         return {
             "seed": self.settings.seed,
             "device": {name: table.header[name] for name in ("device", "cpu", "isa", "core")},
             "space": self._space.name,
             "data": {"name": self._data.name, "test_images": len(self._data.test)},
             "budget_ns": budget_ns,
-            "table": {"searched": table.path.name, "compared": compared.path.name},
+            "table": {"searched": table.path.name, "compared": compared.path.name, "comparable": comparable},
             "evaluations": {"evolution": result.evaluations, "random": result.random_evaluations},
             "winner": {**self._row("winner", nets["winner"], compared, measured), "bytes": files["winner"]},
             "baselines": [
@@ -270,8 +270,10 @@ class Quickstart:
             told = partial(update, text="images")
             return check_parity(network.load(), network.path / "export", self._data.test, progress=told)
 
-    def _measure(self, nets: dict[str, Architecture], table: LatencyTable) -> tuple[dict[str, float], LatencyTable]:
-        """Latency of every network, nanoseconds, and the table to compare it with.
+    def _measure(
+        self, nets: dict[str, Architecture], table: LatencyTable
+    ) -> tuple[dict[str, float], LatencyTable, bool]:
+        """Latency of every network, nanoseconds; the table to compare it with; whether the clock let one compare them.
 
         That is the search's table, unless this computer runs at another speed by now: then the rows of these networks
         are measured again, and the networks beside them.
@@ -286,7 +288,8 @@ class Quickstart:
                 update(attempt + 1, attempt + 1, "the same clock" if _comparable(found) else "another clock")
                 if _comparable(found):
                     break
-            return {FLOAT_TWIN: twin, **{name: network.latency_ns for name, network in found.items()}}, table
+            measured = {name: network.latency_ns for name, network in found.items()}
+            return {FLOAT_TWIN: twin, **measured}, table, _comparable(found)
 
     def _measure_one(self, name: str, net: Architecture, table: LatencyTable) -> NetworkLatency:
         model = model_path(self._folder_of(name, net).path / "export", "bnn")

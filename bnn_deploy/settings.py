@@ -25,16 +25,28 @@ def read_json(path: Path) -> dict[str, object]:
     Raises:
         FileFormatError: missing, damaged, altered, or of another schema.
     """
+    data = read_object(path)
+    if data.pop("schema", None) != SCHEMA:
+        raise FileFormatError(f"{path}: expected a JSON object with schema {SCHEMA}")
+    if data.pop("crc32", None) != _checksum(data):
+        raise FileFormatError(f"{path}: altered (its checksum does not fit); restore it, or remove it to start anew")
+    return data
+
+
+def read_object(path: Path) -> dict[str, object]:
+    """Any JSON file that holds an object.
+
+    Raises:
+        FileFormatError: missing, not JSON, or not an object.
+    """
     try:
         data = json.loads(path.read_text())
     except OSError as exc:
         raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
         raise FileFormatError(f"{path}: not valid JSON ({exc}); restore it, or remove it to start anew") from exc
-    if not isinstance(data, dict) or data.pop("schema", None) != SCHEMA:
-        raise FileFormatError(f"{path}: expected a JSON object with schema {SCHEMA}")
-    if data.pop("crc32", None) != _checksum(data):
-        raise FileFormatError(f"{path}: altered (its checksum does not fit); restore it, or remove it to start anew")
+    if not isinstance(data, dict):
+        raise FileFormatError(f"{path}: expected a JSON object, found {type(data).__name__}")
     return data
 
 

@@ -33,6 +33,7 @@ def test_the_road(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert winner["bytes"] == (folder / "networks/winner/export/model.bnn").stat().st_size
     assert winner["latency_predicted_ns"] <= summary["budget_ns"]
     assert winner["latency_measured_ns"] > 0
+    assert isinstance(summary["table"]["comparable"], bool)
     assert 0 <= winner["test_accuracy"] <= 1
     assert [row["name"] for row in summary["baselines"]] == ["float-twin", "uniform", "random"]
     assert all(row["how"] and row["latency_measured_ns"] > 0 for row in summary["baselines"])

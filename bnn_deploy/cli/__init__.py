@@ -17,7 +17,7 @@ from bnn_deploy import __version__
 from bnn_deploy.errors import BnnDeployError
 
 # Before torch is imported: its threads then spin only briefly while they wait for each other (libgomp's own default is
-# 300000 rounds), which costs some speed on idle cores and saves most of the time when anything else wants one.
+# 300000 rounds): slower on idle cores, faster when another process wants one, as on shared machines.
 os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 # name -> one line of help; the module is bnn_deploy.cli.NAME, the command in it is `command`.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from bnn_deploy.architecture import Architecture, Doubling
 from bnn_deploy.errors import ArchitectureError, FileFormatError, SpaceError
 from bnn_deploy.references import reference
+from bnn_deploy.settings import read_object
 from bnn_deploy.space import Space
 
 if TYPE_CHECKING:
@@ -81,12 +81,8 @@ def _parse_gene(text: str) -> tuple[str, int]:
 
 
 def _read(path: Path) -> Architecture:
-    try:
-        data = json.loads(path.read_text())
-    except OSError as exc:
-        raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise FileFormatError(f"{path}: not valid JSON: {exc}") from exc
-    if not isinstance(data, dict):
-        raise FileFormatError(f"{path}: expected an architecture, got {type(data).__name__}")
-    return Architecture.from_json(data.get("architecture", data))
+    data = read_object(path)
+    architecture = data.get("architecture", data)
+    if not isinstance(architecture, dict):
+        raise FileFormatError(f"{path}: expected an architecture, found {type(architecture).__name__}")
+    return Architecture.from_json(architecture)

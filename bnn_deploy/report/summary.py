@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import click
+
 from bnn_deploy.report.tables import percent, print_table, us
 
 
@@ -14,6 +16,8 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     columns = ["network", "groups", "test accuracy", "latency predicted", "measured", "error", "OPs"]
     title = f"{summary['data']['name']}: budget {us(summary['budget_ns'])} on {summary['device']['cpu']}"
     print_table(title, columns, [_network(name, row) for name, row in rows])
+    if not summary["table"]["comparable"]:
+        click.echo("the clock of this computer did not hold still: do not compare predicted with measured latencies")
     print_parity("The winner's exported files against torch", summary["parity"])
     stages = [[name, f"{seconds:.1f} s"] for name, seconds in summary["seconds"].items()]
     print_table("Time", ["stage", "took"], [*stages, ["all", f"{sum(summary['seconds'].values()):.0f} s"]])
