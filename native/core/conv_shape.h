@@ -29,16 +29,15 @@ struct ConvShape {
   [[gnu::always_inline]] int out_c_per_group() const { return out_c / groups; }
   // Length of one dot product in bits; a binary convolution is K - 2 * acc.
   [[gnu::always_inline]] int k_bits() const { return kernel * kernel * in_c_per_group(); }
-  // A packed input stands in a frame of `border()` pixels of +1 (zero words) on every side, so no
-  // kernel checks bounds.
+  // A packed row stands between `border()` pixels of +1 (zero words) on either side, so no kernel
+  // checks bounds.
   [[gnu::always_inline]] int border() const { return kernel / 2; }
   [[gnu::always_inline]] int padded_w() const { return in_w + 2 * border(); }
-  [[gnu::always_inline]] int padded_h() const { return in_h + 2 * border(); }
-  // First word of the window of output pixel (y, 0), tap row ky, tap column 0, in the packed input
-  // [padded_h][padded_w][words_of(in_c)].
-  [[gnu::always_inline]] size_t window_word(int y, int ky) const {
-    const size_t row = size_t(y) * stride + ky - pad_top + border();
-    return (row * padded_w() + border() - pad_left) * words_of(in_c);
+  // First input row of the window of output row y (may be outside the image), and where the window
+  // of output pixel 0 begins in a packed row.
+  [[gnu::always_inline]] int window_row(int y) const { return y * stride - pad_top; }
+  [[gnu::always_inline]] size_t window_word() const {
+    return size_t(border() - pad_left) * words_of(in_c);
   }
 };
 

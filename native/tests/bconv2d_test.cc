@@ -1,5 +1,9 @@
-// Property test of every binary convolution kernel: all int32 sums of random shapes against a
-// FLOAT convolution of +-1 data, which knows neither bits nor words.
+// Property test of every binary convolution kernel, fused epilogues included: random shapes against
+// a FLOAT convolution of +-1 data, which knows neither bits nor words.
+//
+//   sums        scale 1, bias 0, floats out: y is the dot product itself
+//   floats      a random epilogue (epilogue.h): shortcut, RPReLU, floats and/or bits, bit for bit
+//   thresholds  the integer epilogue
 //
 //   bconv2d_test [--shapes N] [--isa NAME] [--seed S]
 //
@@ -8,6 +12,7 @@
 // test.
 #include "core/bconv2d/bconv2d.h"
 
+#include <cmath>
 #include <vector>
 
 #include "core/bitpack.h"
@@ -68,30 +73,111 @@ ConvShape random_shape(Random* random) {
   }
 }
 
+constexpr float kSpecial[] = {0.0f, -0.0f, 1.0f, -1.0f};
+
+// A random epilogue; all constants are there, which of them are used differs.
+struct Epilogue {
+  bool rprelu, values, bits;
+  int shortcut_channels;  // 0: none
+  Buffer<float> scale, bias, beta, zeta, threshold, shortcut;
+  std::vector<float> expected;  // [out_h, out_w, out_c]
+
+  static float real(Random* random) {
+    return random->chance(15) ? kSpecial[random->below(4)] : random->real();
+  }
+
+  Epilogue(const ConvShape& s, Random* random)
+      : rprelu(random->chance(60)),
+        values(random->chance(60)),
+        bits(!values || random->chance(60)),
+        shortcut_channels(random->chance(70) ? s.out_c : 0),
+        scale(size_t(padded_channels(s.out_c))),
+        bias(scale.size()),
+        beta(scale.size()),
+        zeta(scale.size()),
+        threshold(scale.size()),
+        shortcut(size_t(s.out_h) * s.out_w * s.out_c) {
+    if (shortcut_channels && s.out_c % 32 == 0 && random->chance(40)) shortcut_channels /= 2;
+    for (Buffer<float>* constants : {&scale, &bias, &beta, &zeta, &threshold}) {
+      for (int o = 0; o < padded_channels(s.out_c); ++o) {
+        (*constants)[size_t(o)] = o < s.out_c ? real(random) : 0.0f;
+      }
+    }
+    for (size_t i = 0; i < shortcut.size(); ++i) shortcut[i] = real(random);
+  }
+
+  EpilogueConstants constants() const {
+    return {scale.data(), bias.data(), rprelu ? beta.data() : nullptr,
+            rprelu ? zeta.data() : nullptr, bits ? threshold.data() : nullptr};
+  }
+
+  // Every y from the sums; some thresholds are then set to a y, for the border of the comparison.
+  void expect(const ConvShape& s, const int32_t* sums, Random* random) {
+    const size_t pixels = size_t(s.out_h) * s.out_w, channels = size_t(s.out_c);
+    expected.resize(pixels * channels);
+    for (size_t i = 0; i < expected.size(); ++i) {
+      const size_t o = i % channels, pixel = i / channels;
+      float y = std::fma(scale[o], float(s.k_bits() - 2 * sums[i]), bias[o]);
+      const size_t from = size_t(shortcut_channels);
+      if (from) y = y + shortcut[pixel * from + o % from];
+      if (rprelu) y = (y > 0.0f ? y : beta[o] * y) + zeta[o];
+      if (random->chance(2)) threshold[o] = y;
+      expected[i] = y;
+    }
+  }
+};
+
 struct Case {
   ConvShape shape;
-  Buffer<uint64_t> input;    // packed, with its border
-  Buffer<uint64_t> weights;  // canonical
-  Buffer<int32_t> sums;      // the oracle's, all rows
+  Buffer<uint64_t> input;          // [in_h, padded_w, words] packed rows
+  Buffer<uint64_t> zeros;          // a row above or below the image
+  Buffer<uint64_t> weights;        // canonical
+  std::vector<int32_t> sums;       // the oracle's, all rows
+  std::vector<int32_t> threshold;  // of the integer epilogue
+  Epilogue epilogue;
 
   Case(const ConvShape& s, Random* random)
       : shape(s),
-        input(size_t(s.padded_h()) * s.padded_w() * words_of(s.in_c)),
+        input(size_t(s.in_h) * s.padded_w() * words_of(s.in_c)),
+        zeros(size_t(s.padded_w()) * words_of(s.in_c)),
         weights(size_t(s.out_c) * s.kernel * s.kernel * words_of(s.in_c_per_group())),
-        sums(size_t(s.out_h) * s.out_w * s.out_c) {
+        sums(size_t(s.out_h) * s.out_w * s.out_c),
+        epilogue(s, random) {
     std::vector<float> image(size_t(s.in_h) * s.in_w * s.in_c);
     std::vector<float> filters(size_t(s.out_c) * size_t(s.k_bits()));
     for (float& x : image) x = random->chance(50) ? 1.0f : -1.0f;
     for (float& x : filters) x = random->chance(50) ? 1.0f : -1.0f;
     bitpack(filters.data(), size_t(s.out_c) * s.kernel * s.kernel, s.in_c_per_group(),
             weights.data());
-    std::memset(input.data(), 0, input.size() * sizeof(uint64_t));
+    for (Buffer<uint64_t>* zeroed : {&input, &zeros}) {
+      for (size_t i = 0; i < zeroed->size(); ++i) (*zeroed)[i] = 0;
+    }
     for (int y = 0; y < s.in_h; ++y) {
-      const size_t row = size_t(y + s.border()) * s.padded_w() + s.border();
+      const size_t row = size_t(y) * s.padded_w() + s.border();
       bitpack(&image[size_t(y) * s.in_w * s.in_c], size_t(s.in_w), s.in_c,
               input.data() + row * words_of(s.in_c));
     }
     convolve(image, filters);
+    for (int o = 0; o < s.out_c; ++o) {
+      const int kind = random->below(10);
+      threshold.push_back(kind == 0   ? -1
+                          : kind == 1 ? s.k_bits()
+                          : kind < 6  ? sums[size_t(random->below(s.out_h * s.out_w) * s.out_c + o)]
+                                      : random->below(s.k_bits() + 1));
+    }
+    epilogue.expect(s, sums.data(), random);
+  }
+
+  // The input rows of output row y.
+  std::vector<const uint64_t*> rows(int y) const {
+    std::vector<const uint64_t*> in;
+    for (int ky = 0; ky < shape.kernel; ++ky) {
+      const int at = shape.window_row(y) + ky;
+      const bool inside = at >= 0 && at < shape.in_h;
+      const uint64_t* row = inside ? input.data() + size_t(at) * zeros.size() : zeros.data();
+      in.push_back(row + shape.window_word());
+    }
+    return in;
   }
 
   void convolve(const std::vector<float>& image, const std::vector<float>& filters) {
@@ -124,21 +210,81 @@ struct Tally {
   long shapes = 0, chosen = 0, sums = 0, differing = 0;
 };
 
+// One output row in buffers of the exact size, where a kernel may leave nothing unwritten.
+struct Row {
+  Buffer<float> values;
+  Buffer<uint64_t> bits;
+
+  explicit Row(const ConvShape& s)
+      : values(size_t(s.out_w) * s.out_c), bits(size_t(s.out_w) * words_of(s.out_c)) {
+    if (s.out_c % 64 != 0) std::memset(bits.data(), 0, bits.size() * sizeof(uint64_t));
+  }
+};
+
+template <class Bit>
+long wrong_bits(const ConvShape& s, const Row& row, const Bit& bit) {
+  long wrong = 0;
+  for (int x = 0; x < s.out_w; ++x) {
+    for (int w = 0; w < words_of(s.out_c); ++w) {
+      uint64_t expected = 0;
+      for (int o = 64 * w; o < s.out_c && o < 64 * w + 64; ++o) {
+        expected |= uint64_t(bit(size_t(x) * s.out_c + o, o)) << (o % 64);
+      }
+      wrong += row.bits[size_t(x) * words_of(s.out_c) + w] != expected;
+    }
+  }
+  return wrong;
+}
+
+long wrong_in_row(const Bconv2dKernel& kernel, const Case& test, const void* prepared, int y) {
+  const ConvShape& s = test.shape;
+  const size_t channels = size_t(s.out_c), size = size_t(s.out_w) * channels, at = size * y;
+  const std::vector<const uint64_t*> in = test.rows(y);
+  long wrong = 0;
+
+  Buffer<float> ones(size_t(padded_channels(s.out_c))), zeros(ones.size());
+  for (size_t o = 0; o < ones.size(); ++o) ones[o] = 1.0f, zeros[o] = 0.0f;
+  const Row plain(s);
+  kernel.run_row(s, prepared, {ones.data(), zeros.data(), nullptr, nullptr, nullptr},
+                 {in.data(), {nullptr, 0}, {const_cast<float*>(plain.values.data()), nullptr}});
+  for (size_t i = 0; i < size; ++i) {
+    wrong += plain.values[i] != float(s.k_bits() - 2 * test.sums[at + i]);
+  }
+
+  const Epilogue& e = test.epilogue;
+  Row full(s);
+  const size_t shortcut_row = size_t(s.out_w) * size_t(e.shortcut_channels);
+  Buffer<float> shortcut(shortcut_row);
+  std::memcpy(shortcut.data(), e.shortcut.data() + shortcut_row * y, shortcut_row * sizeof(float));
+  kernel.run_row(s, prepared, e.constants(),
+                 {in.data(),
+                  {e.shortcut_channels ? shortcut.data() : nullptr, e.shortcut_channels},
+                  {e.values ? full.values.data() : nullptr, e.bits ? full.bits.data() : nullptr}});
+  for (size_t i = 0; e.values && i < size; ++i) {
+    wrong += std::memcmp(&full.values[i], &e.expected[at + i], sizeof(float)) != 0;
+  }
+  if (e.bits) {
+    wrong += wrong_bits(
+        s, full, [&](size_t i, int o) { return e.expected[at + i] < e.threshold[size_t(o)]; });
+  }
+
+  Row compared(s);
+  kernel.run_threshold_row(s, prepared, {in.data(), {nullptr, 0}, {nullptr, compared.bits.data()}});
+  wrong += wrong_bits(
+      s, compared, [&](size_t i, int o) { return test.sums[at + i] > test.threshold[size_t(o)]; });
+  return wrong;
+}
+
 void run_kernel(const Bconv2dKernel& kernel, const Case& test, uint64_t shape_seed, Tally* tally) {
   const ConvShape& s = test.shape;
   Buffer<unsigned char> prepared(kernel.prepared_bytes(s));
-  kernel.prepare(s, test.weights.data(), prepared.data());
-  const size_t row = size_t(s.out_w) * s.out_c;
+  kernel.prepare(s, test.weights.data(), test.threshold.data(), prepared.data());
   long differing = 0;
-  for (int y = 0; y < s.out_h; ++y) {
-    Buffer<int32_t> acc(row);
-    kernel.run_row(s, test.input.data(), prepared.data(), y, acc.data());
-    for (size_t i = 0; i < row; ++i) differing += acc[i] != test.sums[size_t(y) * row + i];
-  }
+  for (int y = 0; y < s.out_h; ++y) differing += wrong_in_row(kernel, test, prepared.data(), y);
   if (differing != 0 && tally->differing == 0) {
     std::printf("  FIRST FAILURE %s: ", kernel.name);
     print_shape(s);
-    std::printf(": %ld sums differ; replay: --seed 0x%llx --shapes 1\n", differing,
+    std::printf(": %ld sums, floats or words differ; replay: --seed 0x%llx --shapes 1\n", differing,
                 static_cast<unsigned long long>(shape_seed));
   }
   ++tally->shapes;
@@ -194,9 +340,9 @@ int run(int argc, char** argv) {
       for (size_t k = 0; k < count; ++k) {
         if (kernels[k]->isa != isa || !kernels[k]->supports(test.shape)) continue;
         run_kernel(*kernels[k], test, shape_seed, &tallies[k]);
-        tallies[k].chosen += kernels[k] == chosen;
+        tallies[k].chosen += std::strcmp(kernels[k]->method, chosen->method) == 0;
       }
-      if (chosen->isa != isa || !chosen->supports(test.shape)) {
+      if (!isa_includes(isa, chosen->isa) || !chosen->supports(test.shape)) {
         std::printf("%s chooses %s for ", isa_name(isa), chosen->name);
         print_shape(test.shape);
         std::printf("\n");

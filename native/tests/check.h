@@ -93,15 +93,13 @@ inline bool isa_wanted(int argc, char** argv, Isa isa) {
     if (std::strcmp(argv[i], "--isa") != 0) continue;
     Isa wanted;
     if (!isa_from_name(argv[i + 1], &wanted)) {
-      std::printf("unknown ISA \"%s\": expected scalar, neon, avx2 or avx512\n", argv[i + 1]);
+      std::printf("unknown ISA \"%s\": see core/isa.h\n", argv[i + 1]);
       std::exit(2);
     }
     return wanted == isa;
   }
   return true;
 }
-
-constexpr Isa kIsas[] = {Isa::kScalar, Isa::kNeon, Isa::kAvx2, Isa::kAvx512};
 
 // Says so when an instruction set is left out; true when it is to be tested.
 inline bool isa_tested(int argc, char** argv, Isa isa) {

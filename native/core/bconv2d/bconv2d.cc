@@ -26,7 +26,7 @@ const Bconv2dKernel* const* bconv2d_kernels(size_t* count) {
 
 const Bconv2dKernel* select_bconv2d(const ConvShape& shape, Isa isa) {
   for (const Bconv2dKernel* kernel : kKernels) {
-    if (kernel->isa == isa && kernel->supports(shape)) return kernel;
+    if (isa_includes(isa, kernel->isa) && kernel->supports(shape)) return kernel;
   }
   return &bconv2d_scalar_generic;
 }

@@ -5,78 +5,103 @@
 //     for each word i of the window:
 //       for each pixel p, for each vector v of the block:
 //         sum[p][v] += popcount(broadcast(input[p][i]) ^ filters[i][v])        per lane
-//     acc[p, v] = sum[p][v]
+//     the sink finishes sum[p][v]
 //
 // No horizontal sums and no im2col: the (kx, channel) words of a window row are contiguous. Dense
 // layers and groups of whole words need no mask. The masked version serves every other shape: the
 // lanes of a block may belong to different groups, which share words with their neighbours
 // (placement.h).
 //
-// prepared: [block][mask words, if masked][window words][kVectors][kLanes] uint64
+// prepared: [block][mask words, if masked][window words][kVectors][kLanes] V::Word
 //
 // V offers
-//   kLanes, kMaxAccumulators (that fit the registers), Words (one uint64 per lane), Sum
-//   load(p) (aligned), broadcast(word), differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
-//   zero(), count(sum, x) = sum + popcount(x), store(p, sum, n): the first n lanes, if n > 0
+//   Word (uint32_t or uint64_t), Words (one Word per lane), Sum, kLanes
+//   load(p) (aligned), broadcast(p) (the Word at p, unaligned), differ(a, w) = a ^ w,
+//   differ_masked(a, m, w) = (a & m) ^ w
+//   zero(), count(sum, x) = sum + popcount(x)
+//   kJoin, Floats; join(sum): kJoin sums as the Floats::kLanes int32 of a sink
 #pragma once
+
+#include <cstring>
+#include <utility>
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/placement.h"
 
 namespace bnn {
 
-template <class V, bool kMasked, int kVectors>
+template <class V, bool kMasked, int kMaxPixels, int kVectors>
 struct Broadcast {
   static constexpr int kBlock = kVectors * V::kLanes;
-  static constexpr int kFit = V::kMaxAccumulators / kVectors;
-  static constexpr int kMaxPixels = kFit < 8 ? kFit : 8;  // of a tile
+  static constexpr int kWordBits = 8 * int(sizeof(typename V::Word));
+  static constexpr int kPerWord = 64 / kWordBits;  // V::Words of a word of the packed input
+  static_assert(kVectors % V::kJoin == 0 && V::kJoin * V::kLanes == V::Floats::kLanes, "");
+  using Word = typename V::Word;
   using Words = typename V::Words;
   using Sum = typename V::Sum;
 
   // How blocks cut the filters: a block without masks never leaves its group.
   struct Cut {
-    int outputs_per_part, parts, blocks_per_part, span, taps;
+    int outputs_per_part, parts, blocks_per_part;
+    int span;  // V::Words of a tap
+    int taps;
     explicit Cut(const ConvShape& s)
         : outputs_per_part(kMasked ? s.out_c : s.out_c_per_group()),
           parts(kMasked ? 1 : s.groups),
           blocks_per_part((outputs_per_part + kBlock - 1) / kBlock),
-          span(kMasked ? span_words(s, kBlock) : words_of(s.in_c_per_group())),
+          span(kMasked ? span_words(s, kBlock) * kPerWord
+                       : (s.in_c_per_group() + kWordBits - 1) / kWordBits),
           taps(s.kernel * s.kernel) {}
-    int first_output(int block) const {
-      return block / blocks_per_part * outputs_per_part + block % blocks_per_part * kBlock;
-    }
-    int outputs(int block) const {
-      const int left = outputs_per_part - block % blocks_per_part * kBlock;
-      return left < kBlock ? left : kBlock;
-    }
     int blocks() const { return parts * blocks_per_part; }
     size_t block_words() const { return size_t(kBlock) * span * (taps + int(kMasked)); }
   };
 
   static bool supports(const ConvShape& s) {
-    return kMasked || s.groups == 1 || s.in_c_per_group() % 64 == 0;
+    if (kMasked || s.groups == 1) return true;
+    return s.in_c_per_group() % kWordBits == 0 && s.out_c_per_group() % V::Floats::kLanes == 0;
   }
 
   static size_t prepared_bytes(const ConvShape& shape) {
     const Cut cut(shape);
-    return cut.blocks() * cut.block_words() * sizeof(uint64_t);
+    return cut.blocks() * cut.block_words() * sizeof(Word);
+  }
+
+  // The word of the input where the window of filter o's block begins.
+  static int first_of(const ConvShape& shape, const Cut& cut, int o) {
+    if (kMasked) return first_word(shape, o, cut.span / kPerWord) * kPerWord;
+    return o / shape.out_c_per_group() * shape.in_c_per_group() / kWordBits;
+  }
+
+  // from[i] words -> the V::Words at out[i * kBlock], the first `span` of them.
+  static void spread(const uint64_t* from, int skip, int span, Word* out) {
+    for (int i = 0; i < span; ++i, out += kBlock) {
+      const int at = i + skip;
+      *out = Word(from[at / kPerWord] >> (at % kPerWord * kWordBits % 64));
+    }
   }
 
   static void prepare(const ConvShape& shape, const uint64_t* weights, void* prepared) {
     const Cut cut(shape);
-    uint64_t* out = static_cast<uint64_t*>(prepared);
-    for (size_t i = 0; i < cut.blocks() * cut.block_words(); ++i) out[i] = 0;
+    Word* out = static_cast<Word*>(prepared);
+    std::memset(out, 0, prepared_bytes(shape));
+    uint64_t tap_words[1024];  // words of 65536 channels
     for (int block = 0; block < cut.blocks(); ++block, out += cut.block_words()) {
-      const int o = cut.first_output(block);
-      const int first = first_word(shape, o, cut.span);
-      for (int lane = 0; lane < cut.outputs(block); ++lane) {
-        uint64_t* at = out + lane;
+      const int in_part = block % cut.blocks_per_part * kBlock;
+      const int o = block / cut.blocks_per_part * cut.outputs_per_part + in_part;
+      const int left = cut.outputs_per_part - in_part, first = first_of(shape, cut, o);
+      // A group of an odd number of V::Words may begin in the middle of a word.
+      const int skip = first % kPerWord;
+      const int words = (skip + cut.span + kPerWord - 1) / kPerWord;
+      for (int lane = 0; lane < left && lane < kBlock; ++lane) {
+        Word* at = out + lane;
         if (kMasked) {
-          place_mask(shape, o + lane, first, cut.span, kBlock, at);
+          place_mask(shape, o + lane, first / kPerWord, words, 1, tap_words);
+          spread(tap_words, skip, cut.span, at);
           at += size_t(kBlock) * cut.span;
         }
         for (int tap = 0; tap < cut.taps; ++tap, at += size_t(kBlock) * cut.span) {
-          place_filter(shape, weights, o + lane, tap, first, cut.span, kBlock, at);
+          place_filter(shape, weights, o + lane, tap, first / kPerWord, words, 1, tap_words);
+          spread(tap_words, skip, cut.span, at);
         }
       }
     }
@@ -84,29 +109,31 @@ struct Broadcast {
 
   // The window rows of an output row, for one block.
   struct Window {
-    const uint64_t* input;     // of output pixel 0, tap (0, 0), first word of the block
-    size_t row_words;          // from one tap row to the next
-    int tap_words, run_words;  // from one run of words to the next, and its length
-    int rows, runs;            // tap rows; runs per tap row
-    int pixel_words;           // from one output pixel to the next
+    const uint64_t* const* rows;  // of output pixel 0
+    size_t first_bytes;  // from there to the block's first word and to the tile's first pixel
+    int count, runs;     // tap rows; runs of words per tap row
+    int run_words;       // length of a run
+    size_t tap_bytes;    // from one run of words to the next
+    size_t pixel_bytes;  // from one output pixel to the next
   };
 
-  template <int kPixels>
-  static void tile(const Window& window, const uint64_t* block, const uint64_t* input, int outputs,
-                   int32_t* acc, int out_c) {
-    const uint64_t* masks = block;
-    const uint64_t* filters = block + (kMasked ? size_t(kBlock) * window.run_words : 0);
-    const size_t pixel_words = window.pixel_words;
+  template <int kPixels, class Sink>
+  static void tile(const Window& window, const Word* block, const Sink& sink, int x, int o,
+                   int joins) {
+    const Word* masks = block;
+    const Word* filters = block + (kMasked ? size_t(kBlock) * window.run_words : 0);
+    const size_t pixel_bytes = window.pixel_bytes;
     Sum sum[kPixels][kVectors];
 #pragma GCC unroll 32
     for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 32
       for (int v = 0; v < kVectors; ++v) sum[p][v] = V::zero();
     }
-    for (int ky = 0; ky < window.rows; ++ky, input += window.row_words) {
-      const uint64_t* run = input;
-      for (int kx = 0; kx < window.runs; ++kx, run += window.tap_words) {
-        for (int i = 0; i < window.run_words; ++i, filters += kBlock) {
+    for (int ky = 0; ky < window.count; ++ky) {
+      const char* run = reinterpret_cast<const char*>(window.rows[ky]) + window.first_bytes;
+      for (int kx = 0; kx < window.runs; ++kx, run += window.tap_bytes) {
+        const char* in = run;
+        for (int i = 0; i < window.run_words; ++i, filters += kBlock, in += sizeof(Word)) {
           Words filter[kVectors], mask[kVectors];
 #pragma GCC unroll 32
           for (int v = 0; v < kVectors; ++v) {
@@ -115,80 +142,66 @@ struct Broadcast {
           }
 #pragma GCC unroll 32
           for (int p = 0; p < kPixels; ++p) {
-            const Words a = V::broadcast(run[p * pixel_words + i]);
+            const Words a = V::broadcast(in + p * pixel_bytes);
 #pragma GCC unroll 32
             for (int v = 0; v < kVectors; ++v) {
-              const Words x =
+              const Words x_or =
                   kMasked ? V::differ_masked(a, mask[v], filter[v]) : V::differ(a, filter[v]);
-              sum[p][v] = V::count(sum[p][v], x);
+              sum[p][v] = V::count(sum[p][v], x_or);
             }
           }
         }
       }
     }
 #pragma GCC unroll 32
-    for (int p = 0; p < kPixels; ++p, acc += out_c) {
+    for (int j = 0; j < kVectors / V::kJoin; ++j) {
+      if (j >= joins) break;
+      const auto constants = sink.at(o + j * V::Floats::kLanes);
 #pragma GCC unroll 32
-      for (int v = 0; v < kVectors; ++v) {
-        V::store(acc + v * V::kLanes, sum[p][v], outputs - v * V::kLanes);
-      }
+      for (int p = 0; p < kPixels; ++p) sink.put(constants, x + p, V::join(sum[p] + j * V::kJoin));
     }
   }
 
-  using Tile = void (*)(const Window&, const uint64_t*, const uint64_t*, int, int32_t*, int);
+  template <class Sink>
+  using Tile = void (*)(const Window&, const Word*, const Sink&, int, int, int);
 
-  static Tile tile_of(int pixels) {
-    switch (pixels) {
-      case 1:
-        return tile<1>;
-      case 2:
-        return tile<2>;
-      case 3:
-        return tile<3>;
-      case 4:
-        return tile<4>;
-    }
-    if constexpr (kMaxPixels > 4) {
-      switch (pixels) {
-        case 5:
-          return tile<5>;
-        case 6:
-          return tile<6>;
-        case 7:
-          return tile<7>;
-        case 8:
-          return tile<8>;
-      }
-    }
-    return nullptr;
+  template <class Sink, int... kPixels>
+  static Tile<Sink> tile_of(int pixels, std::integer_sequence<int, kPixels...>) {
+    constexpr Tile<Sink> kTiles[] = {tile<kPixels + 1, Sink>...};
+    return kTiles[pixels - 1];
   }
 
-  static void run_row(const ConvShape& shape, const uint64_t* input, const void* prepared, int y,
-                      int32_t* acc) {
+  template <class Sink>
+  static void run(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
+                  const Sink& sink) {
     const Cut cut(shape);
-    const int words = words_of(shape.in_c);
-    const bool contiguous = !kMasked && cut.span == words;
+    const int words = words_of(shape.in_c) * kPerWord;
+    const bool contiguous = cut.span == words;
     Window window;
-    window.row_words = size_t(shape.padded_w()) * words;
-    window.tap_words = words;
-    window.run_words = contiguous ? shape.kernel * words : cut.span;
-    window.rows = shape.kernel;
-    window.runs = contiguous ? 1 : shape.kernel;
-    window.pixel_words = shape.stride * words;
+    window.rows = in;
+    window.count = shape.kernel;
+    window.runs = contiguous && !kMasked ? 1 : shape.kernel;
+    window.run_words = contiguous && !kMasked ? shape.kernel * words : cut.span;
+    window.tap_bytes = size_t(words) * sizeof(Word);
+    window.pixel_bytes = shape.stride * window.tap_bytes;
     // As few tiles as possible, of nearly equal size: 9 pixels are 5 + 4, not 8 + 1.
     const int tiles = (shape.out_w + kMaxPixels - 1) / kMaxPixels;
     const int small = shape.out_w / tiles, larger = shape.out_w % tiles;
-    const Tile small_tile = tile_of(small), large_tile = tile_of(larger ? small + 1 : small);
-    const uint64_t* block_words = static_cast<const uint64_t*>(prepared);
+    constexpr std::make_integer_sequence<int, kMaxPixels> kAll{};
+    const Tile<Sink> small_tile = tile_of<Sink>(small, kAll);
+    const Tile<Sink> large_tile = larger ? tile_of<Sink>(small + 1, kAll) : small_tile;
+    const Word* block_words = static_cast<const Word*>(prepared);
     for (int block = 0; block < cut.blocks(); ++block, block_words += cut.block_words()) {
-      const int o = cut.first_output(block), outputs = cut.outputs(block);
-      const uint64_t* in = input + shape.window_word(y, 0) + first_word(shape, o, cut.span);
-      int32_t* out = acc + o;
-      for (int i = 0; i < tiles; ++i) {
+      const int in_part = block % cut.blocks_per_part * kBlock;
+      const int o = block / cut.blocks_per_part * cut.outputs_per_part + in_part;
+      const int joins =
+          (cut.outputs_per_part - in_part + V::Floats::kLanes - 1) / V::Floats::kLanes;
+      window.first_bytes = size_t(first_of(shape, cut, o)) * sizeof(Word);
+      for (int i = 0, x = 0; i < tiles; ++i) {
+        (i < larger ? large_tile : small_tile)(window, block_words, sink, x, o, joins);
         const int pixels = small + int(i < larger);
-        (i < larger ? large_tile : small_tile)(window, block_words, in, outputs, out, shape.out_c);
-        in += size_t(pixels) * window.pixel_words;
-        out += size_t(pixels) * shape.out_c;
+        x += pixels;
+        window.first_bytes += pixels * window.pixel_bytes;
       }
     }
   }

@@ -1,10 +1,10 @@
-#include "core/epilogue/rows.h"
+#include "core/epilogue/shortcut.h"
 #include "core/simd/neon.h"
 
 namespace bnn {
 
-extern const EpilogueRows epilogue_neon;
+extern const AvgpoolRow avgpool_row_neon;
 
-const EpilogueRows epilogue_neon = {binary_row<Neon>, real_row<Neon>, compare_row<Neon>};
+const AvgpoolRow avgpool_row_neon = avgpool_row_with<Neon>;
 
 }  // namespace bnn

@@ -1,18 +1,16 @@
-// What follows a convolution, one output row at a time, fused: nothing but its results is written
-// to memory.
+// What follows the sums of a convolution, in the kernel's registers: nothing but its results is
+// written to memory.
 //
-//   y   = scale[o] * (k_bits - 2*acc) + bias[o]
+//   y   = fma(scale[o], k_bits - 2*acc, bias[o])        a float convolution gives y itself
 //   y  += shortcut
-//   y   = y > gamma[o] ? (y - gamma[o]) + zeta[o] : beta[o] * (y - gamma[o]) + zeta[o]   if gamma
+//   y   = (y > 0 ? y : beta[o] * y) + zeta[o]           with RPReLU
 //   out = y  and/or  bit (y < threshold[o])
 //
-// Multiplications and additions are never contracted to FMA, and the 2x2 mean of
-// Shortcut::kAvgPool is ((a + b) + (c + d)) * 0.25 for the pixels a b / c d; at the right edge of
-// an odd width (a + c) * 0.5, at the bottom (a + b) * 0.5, in the corner a. So every ISA gives the
-// same float32, bit for bit.
+// RPReLU (Liu et al., ReActNet, ECCV 2020, eq. 5) is d = y - gamma; (d > 0 ? d : beta*d) + zeta:
+// gamma is folded into the bias when a step is prepared. FMA stands where it is written and nowhere
+// else, so every ISA gives the same float32, bit for bit.
 //
-// (RPReLU: Liu et al., ReActNet, ECCV 2020, eq. 5: d = y - gamma; d > 0 ? d + zeta : beta * d +
-// zeta.)
+// The integer epilogue, for bits alone:  bit (acc > threshold[o]); -1 is always, k_bits never.
 #pragma once
 
 #include "core/conv_shape.h"
@@ -20,39 +18,41 @@
 
 namespace bnn {
 
-// Constants, one per output channel. gamma, beta and zeta are all null (no RPReLU) or all given.
+// Constants stand in rows of this many elements, 64-byte aligned, the last ones 0: kernels load
+// whole vectors of them.
+[[gnu::always_inline]] constexpr int padded_channels(int channels) {
+  return (channels + 63) / 64 * 64;
+}
+
+// One element per output channel, padded_channels(out_c) of them.
 struct EpilogueConstants {
-  const float* scale;      // [out_c]; null for a float convolution, whose rows already are y
-  const float* bias;       // [out_c]; null likewise
-  const float* gamma;      // [out_c] or null
-  const float* beta;       // [out_c] or null
-  const float* zeta;       // [out_c] or null
-  const float* threshold;  // [out_c]; null when no bits are wanted
+  const float* scale;      // null for a float convolution
+  const float* bias;       // with gamma folded in: bias - gamma
+  const float* beta;       // null: no RPReLU
+  const float* zeta;       // null: no RPReLU
+  const float* threshold;  // null: no bits
 };
 
-// Where a row goes. Either pointer may be null, not both.
-struct EpilogueOutput {
-  float* values;   // [out_h, out_w, out_c]
-  uint64_t* bits;  // [out_h + 2*border, out_w + 2*border, words_of(out_c)]; the caller keeps the
-                   // border zero
-  int32_t border;
+// Where the row of one output goes; either may be null, not both.
+struct RowOutput {
+  float* values;   // [out_w, out_c]
+  uint64_t* bits;  // [out_w, words_of(out_c)]; zeroed by the caller if out_c % 64 != 0
 };
 
-// Row y of a binary convolution. shortcut_values: [in_h, in_w, in_c] float32, null for
-// Shortcut::kNone.
-void epilogue_row(Isa isa, const ConvShape& shape, Shortcut shortcut,
-                  const EpilogueConstants& constants, const int32_t* acc,
-                  const float* shortcut_values, int y, const EpilogueOutput& out);
+// The row of floats that the shortcut adds: output channel o of pixel x reads
+// values[x * channels + o % channels]. channels is out_c or a multiple of 16.
+struct ShortcutRow {
+  const float* values;  // null: no shortcut
+  int channels;
+};
 
-// Row y of a float convolution; row: [out_w, out_c], the convolution with its bias.
-void float_epilogue_row(Isa isa, const ConvShape& shape, const EpilogueConstants& constants,
-                        const float* row, int y, const EpilogueOutput& out);
+// Shortcut::kAvgPool: 2x2 mean, stride 2, of two input rows [in_w, in_c] into pooled [out_w, in_c].
+// The mean of the pixels a b / c d is ((a + b) + (c + d)) * 0.25; at the right edge of an odd width
+// (a + c) * 0.5, at the bottom (lower null) (a + b) * 0.5, in the corner a.
+void avgpool_row(Isa isa, const ConvShape& shape, const float* upper, const float* lower,
+                 float* pooled);
 
-// Integer epilogue: bit = (acc > threshold[o]); threshold -1 is always 1 (-1.0), k_bits never.
-void threshold_row(Isa isa, const ConvShape& shape, const int32_t* threshold, const int32_t* acc,
-                   int y, uint64_t* bits, int border);
-
-// The four edges of a packed output; called once per run by the step that writes the tensor.
-void zero_border(uint64_t* bits, int height, int width, int words, int border);
+// Shortcut::kRepeat where in_c is no multiple of 16: repeated [out_w, out_c].
+void repeat_row(const ConvShape& shape, const float* values, float* repeated);
 
 }  // namespace bnn

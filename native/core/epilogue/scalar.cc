@@ -1,11 +1,11 @@
 #include "core/simd/scalar.h"
 
-#include "core/epilogue/rows.h"
+#include "core/epilogue/shortcut.h"
 
 namespace bnn {
 
-extern const EpilogueRows epilogue_scalar;
+extern const AvgpoolRow avgpool_row_scalar;
 
-const EpilogueRows epilogue_scalar = {binary_row<Scalar>, real_row<Scalar>, compare_row<Scalar>};
+const AvgpoolRow avgpool_row_scalar = avgpool_row_with<Scalar>;
 
 }  // namespace bnn

@@ -1,10 +1,10 @@
-#include "core/epilogue/rows.h"
+#include "core/epilogue/shortcut.h"
 #include "core/simd/avx2.h"
 
 namespace bnn {
 
-extern const EpilogueRows epilogue_avx2;
+extern const AvgpoolRow avgpool_row_avx2;
 
-const EpilogueRows epilogue_avx2 = {binary_row<Avx2>, real_row<Avx2>, compare_row<Avx2>};
+const AvgpoolRow avgpool_row_avx2 = avgpool_row_with<Avx2>;
 
 }  // namespace bnn

@@ -1,10 +1,10 @@
-#include "core/epilogue/rows.h"
+#include "core/epilogue/shortcut.h"
 #include "core/simd/avx512.h"
 
 namespace bnn {
 
-extern const EpilogueRows epilogue_avx512;
+extern const AvgpoolRow avgpool_row_avx512;
 
-const EpilogueRows epilogue_avx512 = {binary_row<Avx512>, real_row<Avx512>, compare_row<Avx512>};
+const AvgpoolRow avgpool_row_avx512 = avgpool_row_with<Avx512>;
 
 }  // namespace bnn

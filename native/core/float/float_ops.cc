@@ -20,10 +20,12 @@ const FloatKernels& kernels_of(Isa isa) {
 #if defined(__x86_64__)
     case Isa::kAvx2:
       return float_avx2;
+    case Isa::kAvx512bw:
     case Isa::kAvx512:
       return float_avx512;
 #elif defined(__aarch64__)
     case Isa::kNeon:
+    case Isa::kNeonDot:
       return float_neon;
 #endif
     default:
@@ -50,9 +52,9 @@ void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared
   }
 }
 
-void conv2d_row(Isa isa, const ConvShape& shape, const float* input, const void* prepared,
-                const float* bias, int y, float* row) {
-  kernels_of(isa).conv2d_row(shape, input, static_cast<const float*>(prepared), bias, y, row);
+void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const void* prepared,
+                const EpilogueConstants& constants, const RowOutput& out) {
+  kernels_of(isa).conv2d_row(shape, in, static_cast<const float*>(prepared), constants, out);
 }
 
 void global_avgpool(const float* input, int height, int width, int channels, float* out) {

@@ -2,20 +2,22 @@
 #pragma once
 
 #include "core/conv_shape.h"
+#include "core/epilogue/epilogue.h"
 #include "core/isa.h"
 
 namespace bnn {
 
-// Row y of a float convolution with zero padding (SAME): row[x, o] = bias[o] + sum of window *
-// weights.
-//   input [in_h, in_w, in_c]; prepared: from prepare_conv2d; row [out_w, out_c]. FMA and summation
-//   order may differ between ISAs: compare within rtol 1e-5 of the sum of magnitudes.
+// One row of a float convolution with zero padding (SAME) and its epilogue (epilogue.h; no scale):
+//   y[x, o] = constants.bias[o] + sum of window * weights
+//   in: [kernel] rows [in_w, in_c] of the input, null above and below the image; prepared: from
+//   prepare_conv2d. FMA and summation order may differ between ISAs: compare within rtol 1e-5 of
+//   the sum of magnitudes.
 size_t conv2d_prepared_bytes(const ConvShape& shape);
 // weights: [out_c, kernel, kernel, in_c / groups] float32 -> a layout with output channels
 // innermost
 void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared);
-void conv2d_row(Isa isa, const ConvShape& shape, const float* input, const void* prepared,
-                const float* bias, int y, float* row);
+void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const void* prepared,
+                const EpilogueConstants& constants, const RowOutput& out);
 
 // out[c] = mean over height*width of input[:, :, c];  input [height, width, channels]
 void global_avgpool(const float* input, int height, int width, int channels, float* out);

@@ -6,14 +6,15 @@
 // Templates over a V of an anonymous namespace are local to their file: no weak symbols.
 #pragma once
 
+#include "core/epilogue/sink.h"
 #include "core/float/float_ops.h"
 
 namespace bnn {
 
 // One ISA's versions of the functions of float_ops.h.
 struct FloatKernels {
-  void (*conv2d_row)(const ConvShape&, const float* input, const float* prepared, const float* bias,
-                     int y, float* row);
+  void (*conv2d_row)(const ConvShape&, const float* const* in, const float* prepared,
+                     const EpilogueConstants&, const RowOutput&);
   void (*linear)(const float* input, const float* weights, const float* bias, int in_c, int out_c,
                  float* out);
 };
@@ -21,12 +22,12 @@ struct FloatKernels {
 // What a tile of output pixels of one row shares.
 struct ConvTile {
   const ConvShape* shape;
-  const float* input;  // the group's first channel of pixel (0, 0)
+  const float* const* in;  // [kernel] input rows, null outside the image
+  int from;                // the group's first input channel
   const float*
       weights;  // [kernel, kernel, in_c_per_group, out_c_per_group] from output channel `o` on
   const float* bias;  // of output channel o
-  float* row;         // output channel o of pixel 0
-  int top, channels;  // input row of tap row 0; output channels left
+  int o, channels;    // output channels left
 };
 
 // out[p, :] for the kPixels output pixels from x on, kVectors vectors of output channels:
@@ -34,7 +35,7 @@ struct ConvTile {
 //   weights[tap, i, :]
 // Every tap column must be inside for all pixels or for none, unless kPixels is 1.
 template <class V, int kPixels, int kVectors>
-void conv2d_tile(const ConvTile& tile, int x) {
+void conv2d_tile(const ConvTile& tile, const FloatSink<V>& sink, int x) {
   const ConvShape& shape = *tile.shape;
   const int in_c = shape.in_c_per_group(), step = shape.out_c_per_group();
   const int last = tile.channels - (kVectors - 1) * V::kLanes;
@@ -49,12 +50,11 @@ void conv2d_tile(const ConvTile& tile, int x) {
   }
   const int left = x * shape.stride - shape.pad_left;
   for (int ky = 0; ky < shape.kernel; ++ky) {
-    const int in_y = tile.top + ky;
-    if (in_y < 0 || in_y >= shape.in_h) continue;
+    if (!tile.in[ky]) continue;
     for (int kx = 0; kx < shape.kernel; ++kx) {
       const int in_x = left + kx;
       if (in_x < 0 || in_x >= shape.in_w) continue;
-      const float* in = tile.input + (size_t(in_y) * shape.in_w + in_x) * shape.in_c;
+      const float* in = tile.in[ky] + size_t(in_x) * shape.in_c + tile.from;
       const float* weights = tile.weights + (size_t(ky) * shape.kernel + kx) * in_c * step;
       for (int i = 0; i < in_c; ++i, weights += step) {
 #pragma GCC unroll 8
@@ -71,19 +71,17 @@ void conv2d_tile(const ConvTile& tile, int x) {
     }
   }
 #pragma GCC unroll 8
-  for (int p = 0; p < kPixels; ++p) {
+  for (int v = 0; v < kVectors; ++v) {
+    const auto constants = sink.at(tile.o + v * V::kLanes);
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      V::store(tile.row + size_t(x + p) * shape.out_c + v * V::kLanes, sum[p][v],
-               v + 1 < kVectors ? V::kLanes : last_n);
-    }
+    for (int p = 0; p < kPixels; ++p) sink.put_value(constants, x + p, sum[p][v]);
   }
 }
 
 // One row of kVectors vectors of output channels: single pixels at the edges, tiles of 4 between
 // them.
 template <class V, int kVectors>
-void conv2d_channels(const ConvTile& tile) {
+void conv2d_channels(const ConvTile& tile, const FloatSink<V>& sink) {
   const ConvShape& shape = *tile.shape;
   const int inside =
       shape.in_w + shape.pad_left - shape.kernel;  // last tap column of the last inner pixel
@@ -91,35 +89,32 @@ void conv2d_channels(const ConvTile& tile) {
   while (x < shape.out_w) {
     const bool inner = x * shape.stride >= shape.pad_left && (x + 3) * shape.stride <= inside;
     if (inner && x + 4 <= shape.out_w) {
-      conv2d_tile<V, 4, kVectors>(tile, x);
+      conv2d_tile<V, 4, kVectors>(tile, sink, x);
       x += 4;
     } else {
-      conv2d_tile<V, 1, kVectors>(tile, x);
+      conv2d_tile<V, 1, kVectors>(tile, sink, x);
       x += 1;
     }
   }
 }
 
 template <class V>
-void conv2d_row_with(const ConvShape& shape, const float* input, const float* prepared,
-                     const float* bias, int y, float* row) {
+void conv2d_row_with(const ConvShape& shape, const float* const* in, const float* prepared,
+                     const EpilogueConstants& constants, const RowOutput& out) {
+  const FloatSink<V> sink(shape, constants, {}, out);
   const int out_c = shape.out_c_per_group(), in_c = shape.in_c_per_group();
   const size_t group_weights = size_t(shape.kernel) * shape.kernel * in_c * out_c;
   for (int group = 0; group < shape.groups; ++group) {
     for (int o = 0; o < out_c;) {
       const int at = group * out_c + o;
-      const ConvTile tile = {&shape,
-                             input + group * in_c,
-                             prepared + group * group_weights + o,
-                             bias + at,
-                             row + at,
-                             y * shape.stride - shape.pad_top,
-                             out_c - o};
+      const ConvTile tile = {
+          &shape, in,       group * in_c, prepared + group * group_weights + o, constants.bias + at,
+          at,     out_c - o};
       if (tile.channels > V::kLanes) {
-        conv2d_channels<V, 2>(tile);
+        conv2d_channels<V, 2>(tile, sink);
         o += 2 * V::kLanes;
       } else {
-        conv2d_channels<V, 1>(tile);
+        conv2d_channels<V, 1>(tile, sink);
         o += V::kLanes;
       }
     }

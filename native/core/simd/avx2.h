@@ -1,4 +1,4 @@
-// AVX2: the V of epilogue/rows.h and float/kernels.h, local to the file that includes it.
+// AVX2: the V of epilogue/sink.h and float/kernels.h, local to the file that includes it.
 #pragma once
 
 #include <immintrin.h>
@@ -31,16 +31,15 @@ struct Avx2 {
     }
   }
   static F broadcast(float v) { return _mm256_set1_ps(v); }
-  static F dot(int k_bits, I acc) {
-    return _mm256_cvtepi32_ps(
-        _mm256_sub_epi32(_mm256_set1_epi32(k_bits), _mm256_add_epi32(acc, acc)));
+  static I broadcast_int(int32_t v) { return _mm256_set1_epi32(v); }
+  static F dot(I k, I acc) {
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(k, _mm256_add_epi32(acc, acc)));
   }
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
-  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
-  static F if_greater(F a, F b, F yes, F no) {
-    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+  static F if_positive(F a, F yes, F no) {
+    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ));
   }
   static uint32_t less(F a, F b) {
     return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)));
@@ -48,6 +47,7 @@ struct Avx2 {
   static uint32_t greater_int(I a, I b) {
     return uint32_t(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
   }
+  static void store_bits(char* byte, int, uint32_t bits) { *byte = char(bits); }
   static float sum(F v) {
     float lanes[kLanes];
     _mm256_storeu_ps(lanes, v);

@@ -1,9 +1,10 @@
-// AVX-512: the V of epilogue/rows.h and float/kernels.h, local to the file that includes it.
+// AVX-512: the V of epilogue/sink.h and float/kernels.h, local to the file that includes it.
 #pragma once
 
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace bnn {
 namespace {
@@ -28,19 +29,22 @@ struct Avx512 {
     }
   }
   static F broadcast(float v) { return _mm512_set1_ps(v); }
-  static F dot(int k_bits, I acc) {
-    return _mm512_cvtepi32_ps(
-        _mm512_sub_epi32(_mm512_set1_epi32(k_bits), _mm512_add_epi32(acc, acc)));
+  static I broadcast_int(int32_t v) { return _mm512_set1_epi32(v); }
+  static F dot(I k, I acc) {
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(k, _mm512_add_epi32(acc, acc)));
   }
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
-  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-  static F if_greater(F a, F b, F yes, F no) {
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);
+  static F if_positive(F a, F yes, F no) {
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), no, yes);
   }
   static uint32_t less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
   static uint32_t greater_int(I a, I b) { return _mm512_cmpgt_epi32_mask(a, b); }
+  static void store_bits(char* byte, int, uint32_t bits) {
+    const uint16_t two_bytes = uint16_t(bits);
+    std::memcpy(byte, &two_bytes, sizeof two_bytes);
+  }
   static float sum(F v) {
     float lanes[kLanes];
     _mm512_storeu_ps(lanes, v);

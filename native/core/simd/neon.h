@@ -1,4 +1,5 @@
-// NEON: the V of epilogue/rows.h and float/kernels.h, local to the file that includes it.
+// NEON: the V of epilogue/sink.h and float/kernels.h, local to the file that includes it. Eight
+// lanes, so that a vector's bits are a byte.
 #pragma once
 
 #include <arm_neon.h>
@@ -9,44 +10,62 @@ namespace bnn {
 namespace {
 
 struct Neon {
-  using F = float32x4_t;
-  using I = int32x4_t;
-  static constexpr int kLanes = 4;
+  using F = float32x4x2_t;
+  using I = int32x4x2_t;
+  static constexpr int kLanes = 8;
 
   static F load(const float* p, int n) {
-    if (n == kLanes) return vld1q_f32(p);
+    if (n == kLanes) return {vld1q_f32(p), vld1q_f32(p + 4)};
     float lanes[kLanes] = {};
     for (int i = 0; i < n; ++i) lanes[i] = p[i];
-    return vld1q_f32(lanes);
+    return {vld1q_f32(lanes), vld1q_f32(lanes + 4)};
   }
   static I load_int(const int32_t* p, int n) {
-    if (n == kLanes) return vld1q_s32(p);
+    if (n == kLanes) return {vld1q_s32(p), vld1q_s32(p + 4)};
     int32_t lanes[kLanes] = {};
     for (int i = 0; i < n; ++i) lanes[i] = p[i];
-    return vld1q_s32(lanes);
+    return {vld1q_s32(lanes), vld1q_s32(lanes + 4)};
   }
   static void store(float* p, F v, int n) {
-    if (n == kLanes) return vst1q_f32(p, v);
+    if (n == kLanes) {
+      vst1q_f32(p, v.val[0]);
+      vst1q_f32(p + 4, v.val[1]);
+      return;
+    }
     float lanes[kLanes];
-    vst1q_f32(lanes, v);
+    vst1q_f32(lanes, v.val[0]);
+    vst1q_f32(lanes + 4, v.val[1]);
     for (int i = 0; i < n; ++i) p[i] = lanes[i];
   }
-  static F broadcast(float v) { return vdupq_n_f32(v); }
-  static F dot(int k_bits, I acc) {
-    return vcvtq_f32_s32(vsubq_s32(vdupq_n_s32(k_bits), vaddq_s32(acc, acc)));
+  static F broadcast(float v) { return {vdupq_n_f32(v), vdupq_n_f32(v)}; }
+  static I broadcast_int(int32_t v) { return {vdupq_n_s32(v), vdupq_n_s32(v)}; }
+  static F dot(I k, I acc) {
+    const int32x4_t low = vsubq_s32(k.val[0], vaddq_s32(acc.val[0], acc.val[0]));
+    const int32x4_t high = vsubq_s32(k.val[1], vaddq_s32(acc.val[1], acc.val[1]));
+    return {vcvtq_f32_s32(low), vcvtq_f32_s32(high)};
   }
-  static F add(F a, F b) { return vaddq_f32(a, b); }
-  static F sub(F a, F b) { return vsubq_f32(a, b); }
-  static F mul(F a, F b) { return vmulq_f32(a, b); }
-  static F fma(F a, F b, F c) { return vfmaq_f32(c, a, b); }
-  static F if_greater(F a, F b, F yes, F no) { return vbslq_f32(vcgtq_f32(a, b), yes, no); }
-  static uint32_t lane_bits(uint32x4_t mask) {
-    static const uint32_t kBits[kLanes] = {1, 2, 4, 8};
-    return vaddvq_u32(vandq_u32(mask, vld1q_u32(kBits)));
+  static F add(F a, F b) { return {vaddq_f32(a.val[0], b.val[0]), vaddq_f32(a.val[1], b.val[1])}; }
+  static F mul(F a, F b) { return {vmulq_f32(a.val[0], b.val[0]), vmulq_f32(a.val[1], b.val[1])}; }
+  static F fma(F a, F b, F c) {
+    return {vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])};
   }
-  static uint32_t less(F a, F b) { return lane_bits(vcltq_f32(a, b)); }
-  static uint32_t greater_int(I a, I b) { return lane_bits(vcgtq_s32(a, b)); }
-  static float sum(F v) { return vaddvq_f32(v); }
+  static F if_positive(F a, F yes, F no) {
+    return {vbslq_f32(vcgtzq_f32(a.val[0]), yes.val[0], no.val[0]),
+            vbslq_f32(vcgtzq_f32(a.val[1]), yes.val[1], no.val[1])};
+  }
+  static uint32_t lane_bits(uint32x4_t low, uint32x4_t high) {
+    static const uint16_t kBits[kLanes] = {1, 2, 4, 8, 16, 32, 64, 128};
+    const uint16x8_t mask = vcombine_u16(vmovn_u32(low), vmovn_u32(high));
+    return vaddvq_u16(vandq_u16(mask, vld1q_u16(kBits)));
+  }
+  static uint32_t less(F a, F b) {
+    return lane_bits(vcltq_f32(a.val[0], b.val[0]), vcltq_f32(a.val[1], b.val[1]));
+  }
+  static uint32_t greater_int(I a, I b) {
+    return lane_bits(vcgtq_s32(a.val[0], b.val[0]), vcgtq_s32(a.val[1], b.val[1]));
+  }
+  static void store_bits(char* byte, int, uint32_t bits) { *byte = char(bits); }
+  static float sum(F v) { return vaddvq_f32(vaddq_f32(v.val[0], v.val[1])); }
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// No vectors: the V of epilogue/rows.h and float/kernels.h, local to the file that includes it.
+// No vectors: the V of epilogue/sink.h and float/kernels.h, local to the file that includes it.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +15,19 @@ struct Scalar {
   static I load_int(const int32_t* p, int) { return *p; }
   static void store(float* p, F v, int) { *p = v; }
   static F broadcast(float v) { return v; }
-  static F dot(int k_bits, I acc) { return float(k_bits - 2 * acc); }
+  static I broadcast_int(int32_t v) { return v; }
+  static F dot(I k, I acc) { return float(k - 2 * acc); }
   static F add(F a, F b) { return a + b; }
-  static F sub(F a, F b) { return a - b; }
   static F mul(F a, F b) { return a * b; }
-  static F fma(F a, F b, F c) { return a * b + c; }
-  static F if_greater(F a, F b, F yes, F no) { return a > b ? yes : no; }
+  static F fma(F a, F b, F c) { return __builtin_fmaf(a, b, c); }  // one rounding on every CPU
+  static F if_positive(F a, F yes, F no) { return a > 0.0f ? yes : no; }
   static uint32_t less(F a, F b) { return a < b; }
   static uint32_t greater_int(I a, I b) { return a > b; }
-  static float sum(F v) { return v; }
+  static void store_bits(char* byte, int c, uint32_t bits) {
+    const uint32_t before = c % 8 ? uint8_t(*byte) : 0;
+    *byte = char(before | bits << (c % 8));
+  }
+  static F sum(F v) { return v; }
 };
 
 }  // namespace
