@@ -1,54 +1,78 @@
-// Lane = group: small groups without padding. A vector holds the channels of one pixel (or of
-// several pixels, if they are few) as they are packed; a lane of kLaneBits bits is a group, or the
-// few groups that share it.
+// Lane = group: a lane of kLaneBits bits holds the channels of one group of one pixel, an
+// accumulator holds one output of every group.
 //
-//   for each column of the pixel, for each 8 of the outputs of a lane, for each pixel x:
-//     for each tap, for o in 0..7:
-//       sum[o] += popcount((input[x, tap] & mask[o]) ^ filters[tap][o])        per lane
-//     acc[x, lane * outputs_per_lane + o] = transposed sum[o][lane]
+//   for each column of kWords words of a pixel, for each vector of pixels, for each kOutputs
+//   outputs:
+//     for each tap t:
+//       a = input[tap t]                                           a vector of lanes
+//       for each output o:  sum[o] += popcount(a ^ filter[t][o])   per lane
+//     integer epilogue: bit o of each lane = (sum[o] > threshold[o])
+//     float epilogue:   sum[o][lane] transposed to the order of the channels, then the sink
 //
-// The mask is needed only for groups smaller than a lane: output o of a lane then belongs to one
-// of its groups. A vector of n words covers n / words_of(in_c) pixels; constants are repeated for
-// each of them.
+// Output o of a group is bit o of its lane, so packed output is in the order of the channels
+// without a shuffle. The accumulators start at 2^(kLaneBits-1) - 1 - threshold: then the top bit of
+// the sum is the comparison, and two instructions put it in its place.
 //
-// prepared: [column][block of 8 outputs][8 masks, then 8 filters per tap][kWords] uint64
+// A vector covers several pixels if they are short. Groups smaller than a lane share it: with
+// kPaired half a lane is a group, and two taps of it are put into one lane (taps 2i and 2i+1; the
+// lower half's outputs see the lower groups, the upper half's the upper); otherwise a mask for each
+// output keeps the others out.
+//
+// prepared: int32 thresholds [padded_channels(out_c)], then
+//           [column][block of kOutputs][start, masks, filters of each tap or
+//           pair][kOutputs][kWords]
 //
 // V offers
-//   kWords, kCountsBytes, Bits, Count;  constant(p) and store(p, v) (aligned), zero()
-//   Loader(words, step, pixels).load(p)   the words of `pixels` pixels, `step` words apart, no more
-//   differ, differ_masked                 as in broadcast.h
+//   kWords, Bits, Count, Floats, kCountsBytes (popcounts stay in bytes until total<L>)
+//   Loader(words, step, pixels): load(p) gives the words of `pixels` pixels, `step` words apart
+//   constant(p) (aligned), differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
+//   pair_low(a, b), pair_high(a, b)       half lanes of 4 bits: a.low, b.low and a.high, b.high
 //   count<L>(sum, x)                      sum + popcount(x) per lane of L bits, or per byte of it
-//   total<L>(sum)                         the sum of each lane
+//   total<L>(sum), add<L>(a, b)           the sum of each lane; per lane of L bits
+//   collect<L>(bits, sum)                 per lane of L bits: bits >> 1, and sum's top bit on top
 //   interleave<W>(a, b, &low, &high)      elements of W bits, within 128-bit chunks
 //   merge<W>(a, b)                        a | b << W, per 2 * W bits
-//   widen8(from, to), widen16(from, to)   8 unsigned numbers to int32
+//   store(p, v) (aligned), store_words(p, v, n)
+//   widen8(p), widen16(p)                 uint8 or uint16 at p (aligned) to Floats::I
 #pragma once
+
+#include <cstring>
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/placement.h"
+#include "core/epilogue/sink.h"
 
 namespace bnn {
 
-template <class V, int kLaneBits>
+template <class V, int kLaneBits, bool kPaired = false>
 struct GroupLanes {
   using Bits = typename V::Bits;
   using Count = typename V::Count;
-  static constexpr int kOutputs = 8;  // accumulators of a tile
-  static constexpr int kLanesPerWord = 64 / kLaneBits;
-  static constexpr int kMaxSum = kLaneBits == 8 ? 255 : 65535;
+  using Floats = typename V::Floats;
+  // Sixteen outputs at a time where the sums fit a byte and the accumulators the registers.
+  static constexpr int kOutputs = kLaneBits == 16 && Floats::kLanes == 16 ? 16 : 8;
+  static constexpr int kBlocks = kLaneBits / kOutputs;
+  static constexpr bool kBytes = kLaneBits == 8 || kOutputs == 16;  // transposed sums are uint8
+  static constexpr int kPieceChannels = kBytes ? 16 : 8;            // of 16 bytes
+  static constexpr int kRows = kBytes || kLaneBits == 16 ? 8 : 128 / kLaneBits;
+  static constexpr int kLanes = V::kWords * 64 / kLaneBits;
+  static constexpr int kInputs = kPaired ? 2 : 1;
+  static constexpr int kMostTaps = kPaired ? 31 : 63;  // 8 bits of each in a byte
+  static constexpr int kChunk = 4;  // vectors of pixels that share the epilogue's constants
 
   // How a pixel fills vectors.
   struct Cut {
-    int words, columns, pixels, taps, blocks, outputs_per_lane;
+    int words, columns, pixels, taps, steps;
+    bool masked;
     explicit Cut(const ConvShape& s)
         : words(words_of(s.in_c)),
           columns((words + V::kWords - 1) / V::kWords),
           pixels(words < V::kWords ? V::kWords / words : 1),
           taps(s.kernel * s.kernel),
-          outputs_per_lane(kLaneBits / s.in_c_per_group() * s.out_c_per_group()) {
-      blocks = outputs_per_lane / kOutputs;
-    }
-    size_t block_words() const { return size_t(kOutputs) * V::kWords * (taps + 1); }
+          steps((taps + kInputs - 1) / kInputs),
+          masked(!kPaired && s.in_c_per_group() != kLaneBits) {}
+    size_t block_words() const { return size_t(kOutputs) * V::kWords * (steps + 1 + int(masked)); }
+    size_t all_words() const { return size_t(columns) * kBlocks * block_words(); }
     int words_in(int column) const {
       const int left = words - column * V::kWords;
       return left < V::kWords ? left : V::kWords;
@@ -56,58 +80,97 @@ struct GroupLanes {
   };
 
   static bool supports(const ConvShape& s) {
-    const int in_c = s.in_c_per_group();
-    if (s.groups == 1 || s.in_c % kLaneBits != 0 || kLaneBits % in_c != 0) return false;
-    const bool fits = V::kCountsBytes ? s.kernel * s.kernel * 8 <= 255 : s.k_bits() <= kMaxSum;
-    return fits && s.k_bits() <= kMaxSum && kLaneBits / in_c * s.out_c_per_group() % kOutputs == 0;
+    const int per_group = s.in_c_per_group();
+    if (s.groups == 1 || s.in_c != s.out_c || s.in_c % kLaneBits != 0) return false;
+    if (kPaired ? per_group * 2 != kLaneBits : kLaneBits % per_group != 0) return false;
+    const int most = kBytes || V::kCountsBytes ? 255 / 8 : kMostTaps;
+    return s.kernel * s.kernel <= most && (!kBytes || s.k_bits() <= 255);
+  }
+
+  // Whether the top bit of a lane can be the comparison.
+  static bool compares_in_lanes(const ConvShape& s) { return kLaneBits > 8 || s.k_bits() <= 127; }
+
+  static size_t threshold_bytes(const ConvShape& shape) {
+    return size_t(padded_channels(shape.out_c)) * sizeof(int32_t);
   }
 
   static size_t prepared_bytes(const ConvShape& shape) {
-    const Cut cut(shape);
-    return cut.columns * cut.blocks * cut.block_words() * sizeof(uint64_t);
+    return threshold_bytes(shape) + Cut(shape).all_words() * sizeof(uint64_t);
   }
 
-  static void prepare(const ConvShape& shape, const uint64_t* weights, void* prepared) {
+  static void prepare(const ConvShape& shape, const uint64_t* weights, const int32_t* threshold,
+                      void* prepared) {
     const Cut cut(shape);
-    uint64_t* out = static_cast<uint64_t*>(prepared);
-    for (size_t i = 0; i < cut.columns * cut.blocks * cut.block_words(); ++i) out[i] = 0;
-    const int per_word = kLanesPerWord * cut.outputs_per_lane;  // outputs of a word of channels
+    int32_t* padded = static_cast<int32_t*>(prepared);
+    uint64_t* blocks = reinterpret_cast<uint64_t*>(padded + padded_channels(shape.out_c));
+    std::memset(blocks, 0, cut.all_words() * sizeof(uint64_t));
+    for (int o = 0; o < padded_channels(shape.out_c); ++o) {
+      padded[o] = threshold && o < shape.out_c ? threshold[o] : INT32_MAX;
+    }
     for (int o = 0; o < shape.out_c; ++o) {
-      const int word = o / per_word, in_lane = o % cut.outputs_per_lane;
-      const int column = word / V::kWords, block = in_lane / kOutputs;
-      uint64_t* at = out + (size_t(column) * cut.blocks + block) * cut.block_words() +
+      const int word = o / 64, column = word / V::kWords, in_lane = o % kLaneBits;
+      uint64_t* at = blocks + (size_t(column) * kBlocks + in_lane / kOutputs) * cut.block_words() +
                      in_lane % kOutputs * V::kWords + word % V::kWords;
-      for (int tap = -1; tap < cut.taps; ++tap, at += kOutputs * V::kWords) {
-        uint64_t bits;
-        if (tap < 0) {
-          place_mask(shape, o, word, 1, 1, &bits);
-        } else {
-          place_filter(shape, weights, o, tap, word, 1, 1, &bits);
-        }
+      const auto place = [&](uint64_t bits) {
         for (int pixel = 0; pixel < cut.pixels; ++pixel) at[pixel * cut.words] |= bits;
+        at += kOutputs * V::kWords;
+      };
+      const int lane_bit = o % 64 / kLaneBits * kLaneBits;
+      const uint64_t half = uint64_t{1} << (kLaneBits - 1);
+      place(threshold ? (half - 1 - uint64_t(int64_t(threshold[o]))) << lane_bit : 0);
+      uint64_t bits;
+      if (cut.masked) {
+        place_mask(shape, o, word, 1, 1, &bits);
+        place(bits);
+      }
+      for (int tap = 0; tap < cut.taps; tap += kInputs) {
+        place_filter(shape, weights, o, tap, word, 1, 1, &bits);
+        if (kPaired) bits = pair_in_lane(shape, weights, o, tap, bits);
+        place(bits);
       }
     }
   }
 
-  // sum[o] -> 16 bytes per chunk: the 8 sums of one lane as uint16, or of two lanes as uint8.
-  // rows[i], chunk q holds lane q * 128 / kLaneBits + i (uint8: lanes 2 * i and 2 * i + 1 of chunk
-  // q).
-  static int transpose(Count* sum, Count* rows) {
+  // The filter of tap `tap`, `first`, in the lower half of its lane and that of the next tap in the
+  // upper half, whichever half the group's channels stand in.
+  static uint64_t pair_in_lane(const ConvShape& shape, const uint64_t* weights, int o, int tap,
+                               uint64_t first) {
+    constexpr int kHalf = kLaneBits / 2;
+    const bool upper = o / kHalf % 2 != 0;
+    uint64_t second = 0;
+    if (tap + 1 < shape.kernel * shape.kernel) {
+      place_filter(shape, weights, o, tap + 1, o / 64, 1, 1, &second);
+    }
+    return upper ? first >> kHalf | second : first | second << kHalf;
+  }
+
+  // sum[o] -> rows of 16-byte pieces in the order of the channels. Of 8 or 16-bit lanes with sums
+  // in bytes: 16 channels; else the 8 outputs of a lane as uint16. rows[i], chunk q of 128 bits
+  // holds piece q * kRows + i.
+  static void transpose(const Count* sum, Count* rows) {
     constexpr int kFirst = kLaneBits == 8 ? 8 : 16;  // bits of an element of the result
     Count a[8], b[8];
     if constexpr (kLaneBits > 16) {
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) a[i] = V::template merge<16>(sum[2 * i], sum[2 * i + 1]);
     } else {
+      Count pair[8];
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        if constexpr (kOutputs == 16) {
+          pair[i] = V::template merge<8>(sum[2 * i], sum[2 * i + 1]);
+        } else {
+          pair[i] = sum[i];
+        }
+      }
 #pragma GCC unroll 4
       for (int i = 0; i < 4; ++i) {
-        V::template interleave<kFirst>(sum[2 * i], sum[2 * i + 1], &a[i], &a[i + 4]);
+        V::template interleave<kFirst>(pair[2 * i], pair[2 * i + 1], &a[i], &a[i + 4]);
       }
     }
     if constexpr (kLaneBits == 64) {
       const Count low = V::template merge<32>(a[0], a[1]), high = V::template merge<32>(a[2], a[3]);
       V::template interleave<64>(low, high, &rows[0], &rows[1]);
-      return 2;
     } else {
       constexpr int kHalves = kLaneBits > 16 ? 1 : 2;
 #pragma GCC unroll 2
@@ -118,127 +181,198 @@ struct GroupLanes {
         V::template interleave<4 * kFirst>(b[0], b[1], &rows[4 * half], &rows[4 * half + 1]);
         V::template interleave<4 * kFirst>(b[2], b[3], &rows[4 * half + 2], &rows[4 * half + 3]);
       }
-      return 4 * kHalves;
     }
   }
 
-  // acc[lane * lane_step + o] = sum[o][lane] for the lanes of the first `words` words.
-  static void store(Count* sum, int words, int32_t* acc, int lane_step) {
-    constexpr int kChunkLanes = 128 / kLaneBits;
-#pragma GCC unroll 8
-    for (int o = 0; o < kOutputs; ++o) sum[o] = V::template total<kLaneBits>(sum[o]);
-    Count row[8];
-    const int rows = transpose(sum, row);
-    alignas(64) uint64_t bytes[8][V::kWords];
-#pragma GCC unroll 8
-    for (int i = 0; i < rows; ++i) V::store(bytes[i], row[i]);
-    const int lanes = words * kLanesPerWord;
-    for (int lane = 0; lane < lanes;) {
-      const int chunk = lane / kChunkLanes;
-      const int left = lanes - lane < kChunkLanes ? lanes - lane : kChunkLanes;
-      if constexpr (kLaneBits == 8) {
-        for (int i = 0; i < left / 2; ++i, lane += 2) {
-          V::widen8(bytes[i] + 2 * chunk, acc + size_t(lane) * lane_step);
-          V::widen8(bytes[i] + 2 * chunk + 1, acc + size_t(lane + 1) * lane_step);
-        }
-      } else {
-        for (int i = 0; i < left; ++i, ++lane) {
-          V::widen16(bytes[i] + 2 * chunk, acc + size_t(lane) * lane_step);
-        }
-      }
-    }
-  }
-
-  // One vector of input pixels, 8 outputs of each lane.
   struct Window {
-    const typename V::Loader* loader;
-    size_t row_words;
-    int kernel, pixel_words;
+    const uint64_t* taps[kMostTaps];  // of output pixel 0, first word of the column
+    int count;
   };
 
-  template <bool kMasked>
-  static void tile(const Window& window, const uint64_t* block, const uint64_t* input, Count* out) {
-    Count sum[kOutputs];
+  // One vector of input pixels, `offset` words from the first; kOutputs outputs of each lane.
+  // kStart: the sums begin at `start`.
+  template <bool kMasked, bool kStart>
+  static void tile(const Window& window, const typename V::Loader& loader, size_t offset,
+                   const uint64_t* block, Count* sum) {
+    constexpr bool kStartFirst = kStart && (kLaneBits == 8 || !V::kCountsBytes);
+    const uint64_t* start = block;
+    const uint64_t* filters = block + kOutputs * V::kWords * (kMasked ? 2 : 1);
     Bits mask[kOutputs];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int o = 0; o < kOutputs; ++o) {
-      sum[o] = V::zero();
-      if (kMasked) mask[o] = V::constant(block + o * V::kWords);
+      sum[o] = kStartFirst ? Count(V::constant(start + o * V::kWords)) : V::zero();
+      if (kMasked) mask[o] = V::constant(block + (kOutputs + o) * V::kWords);
     }
-    const uint64_t* filters = block + kOutputs * V::kWords;
-    for (int ky = 0; ky < window.kernel; ++ky, input += window.row_words) {
-      const uint64_t* in = input;
-      for (int kx = 0; kx < window.kernel; ++kx, in += window.pixel_words) {
-        const Bits a = window.loader->load(in);
-#pragma GCC unroll 8
-        for (int o = 0; o < kOutputs; ++o, filters += V::kWords) {
-          const Bits w = V::constant(filters);
-          const Bits x = kMasked ? V::differ_masked(a, mask[o], w) : V::differ(a, w);
-          sum[o] = V::template count<kLaneBits>(sum[o], x);
-        }
+    for (int t = 0; t < window.count; t += kInputs) {
+      Bits a[kInputs];
+      if constexpr (kPaired) {
+        const Bits first = loader.load(window.taps[t] + offset);
+        const Bits second =
+            t + 1 < window.count ? loader.load(window.taps[t + 1] + offset) : Bits(V::zero());
+        a[0] = V::pair_low(first, second);
+        a[1] = V::pair_high(first, second);
+      } else {
+        a[0] = loader.load(window.taps[t] + offset);
+      }
+#pragma GCC unroll 16
+      for (int o = 0; o < kOutputs; ++o, filters += V::kWords) {
+        const Bits in = a[o * kInputs / kOutputs], w = V::constant(filters);
+        const Bits x_or = kMasked ? V::differ_masked(in, mask[o], w) : V::differ(in, w);
+        sum[o] = V::template count<kLaneBits>(sum[o], x_or);
       }
     }
-#pragma GCC unroll 8
-    for (int o = 0; o < kOutputs; ++o) out[o] = sum[o];
+#pragma GCC unroll 16
+    for (int o = 0; o < kOutputs; ++o) {
+      sum[o] = V::template total<kLaneBits>(sum[o]);
+      if constexpr (kStart && !kStartFirst) {
+        sum[o] = V::template add<kLaneBits>(sum[o], Count(V::constant(start + o * V::kWords)));
+      }
+    }
   }
 
+  // The vectors of pixels of an output row, in one column.
+  struct Column {
+    typename V::Loader full, last;
+    int words, pixels, step, out_w;
+    int vectors() const { return (out_w + pixels - 1) / pixels; }
+    int pixels_in(int vector) const {
+      const int left = out_w - vector * pixels;
+      return left < pixels ? left : pixels;
+    }
+    const typename V::Loader& loader(int vector) const {
+      return vector + 1 == vectors() ? last : full;
+    }
+    size_t offset(int vector) const { return size_t(vector) * pixels * step; }
+  };
+
+  // Integer epilogue: the lanes of `out` are the bits.
   template <bool kMasked>
-  static void run_row_with(const ConvShape& shape, const uint64_t* input, const uint64_t* prepared,
-                           int y, int32_t* acc) {
-    const Cut cut(shape);
-    const bool whole = shape.in_c % 64 == 0;  // no unused lanes between pixels
-    const int step = shape.stride * cut.words;
-    const int last_pixels = (shape.out_w - 1) % cut.pixels + 1;
-    for (int column = 0; column < cut.columns; ++column) {
-      const int words = cut.words_in(column);
-      const typename V::Loader full(words, step, cut.pixels), last(words, step, last_pixels);
-      Window window = {&full, size_t(shape.padded_w()) * cut.words, shape.kernel, cut.words};
-      const uint64_t* in_row = input + shape.window_word(y, 0) + column * V::kWords;
-      int32_t* out_row = acc + column * V::kWords * kLanesPerWord * cut.outputs_per_lane;
-      for (int block = 0; block < cut.blocks; ++block, prepared += cut.block_words()) {
-        window.loader = &full;
-        for (int x = 0; x < shape.out_w; x += cut.pixels) {
-          const int left = shape.out_w - x;
-          const int pixels = left < cut.pixels ? left : cut.pixels;
-          if (left <= cut.pixels) window.loader = &last;
-          Count sum[kOutputs];
-          tile<kMasked>(window, prepared, in_row + size_t(x) * step, sum);
-          int32_t* out = out_row + size_t(x) * shape.out_c + block * kOutputs;
-          if (whole) {
-            store(sum, words * pixels, out, cut.outputs_per_lane);
-          } else {
-            store_used_lanes(sum, shape, cut, words, pixels, column, out);
+  static void compare(const Window& window, const Column& column, const Cut& cut,
+                      const uint64_t* blocks, uint64_t* out) {
+    for (int vector = 0; vector < column.vectors(); ++vector) {
+      Bits bits = Bits(V::zero());
+      for (int block = 0; block < kBlocks; ++block) {
+        Count sum[kOutputs];
+        tile<kMasked, true>(window, column.loader(vector), column.offset(vector),
+                            blocks + block * cut.block_words(), sum);
+#pragma GCC unroll 16
+        for (int o = 0; o < kOutputs; ++o) bits = V::template collect<kLaneBits>(bits, sum[o]);
+      }
+      V::store_words(out + size_t(vector) * column.pixels * cut.words, bits,
+                     column.words * column.pixels_in(vector));
+    }
+  }
+
+  // Sums in the order of the channels, handed to the sink for a chunk of vectors at a time.
+  template <bool kMasked, class Sink>
+  static void finish(const Window& window, const Column& column, const Cut& cut,
+                     const uint64_t* blocks, int first_channel, int out_c, const Sink& sink) {
+    alignas(64) uint64_t pieces[kChunk][kRows][V::kWords];
+    for (int begin = 0; begin < column.vectors(); begin += kChunk) {
+      const int left = column.vectors() - begin, count = left < kChunk ? left : kChunk;
+      for (int block = 0; block < kBlocks; ++block) {
+        for (int i = 0; i < count; ++i) {
+          Count sum[kOutputs], rows[kRows];
+          tile<kMasked, false>(window, column.loader(begin + i), column.offset(begin + i),
+                               blocks + block * cut.block_words(), sum);
+          transpose(sum, rows);
+#pragma GCC unroll 8
+          for (int r = 0; r < kRows; ++r) V::store(pieces[i][r], rows[r]);
+        }
+        constexpr int kStep = kBytes ? kPieceChannels : kLaneBits;  // channels between pieces
+        for (int c = 0; c < column.words * 64; c += kStep) {
+          const int channel = first_channel + c + block * kOutputs;
+          if (channel >= out_c) break;
+          for (int part = 0; part < kPieceChannels; part += Floats::kLanes) {
+            if (channel + part >= out_c) break;
+            const auto constants = sink.at(channel + part);
+            for (int i = 0; i < count; ++i) {
+              const int pixels = column.pixels_in(begin + i);
+              for (int p = 0; p < pixels; ++p) {
+                const int piece = (p * column.words * 64 + c) / kStep;
+                const char* at =
+                    reinterpret_cast<const char*>(pieces[i][piece % kRows]) + 16 * (piece / kRows);
+                const int x = (begin + i) * column.pixels + p;
+                if constexpr (kBytes) {
+                  sink.put(constants, x, V::widen8(at + part));
+                } else {
+                  sink.put(constants, x, V::widen16(at));
+                }
+              }
+            }
           }
         }
       }
     }
   }
 
-  // As store(), when the last word of a pixel is not full.
-  static void store_used_lanes(Count* sum, const ConvShape& shape, const Cut& cut, int words,
-                               int pixels, int column, int32_t* acc) {
-    alignas(64) int32_t sums[V::kWords * kLanesPerWord * kOutputs];
-    store(sum, words * pixels, sums, kOutputs);
-    const int left = shape.in_c / kLaneBits - column * V::kWords * kLanesPerWord;
-    const int lanes = words * kLanesPerWord;
-    const int used = left < lanes ? left : lanes;
-    for (int pixel = 0; pixel < pixels; ++pixel, acc += shape.out_c) {
-      const int32_t* from = sums + pixel * lanes * kOutputs;
-      for (int lane = 0; lane < used; ++lane, from += kOutputs) {
-        int32_t* to = acc + size_t(lane) * cut.outputs_per_lane;
-        for (int o = 0; o < kOutputs; ++o) to[o] = from[o];
+  // run(column, window, blocks, index of the column) for each column.
+  template <class Run>
+  [[gnu::always_inline]] static void for_columns(const ConvShape& shape, const Cut& cut,
+                                                 const void* prepared, const uint64_t* const* in,
+                                                 const Run& run) {
+    const uint64_t* blocks = reinterpret_cast<const uint64_t*>(
+        static_cast<const int32_t*>(prepared) + padded_channels(shape.out_c));
+    Window window;
+    window.count = cut.taps;
+    const int step = shape.stride * cut.words;
+    for (int column = 0; column < cut.columns; ++column, blocks += kBlocks * cut.block_words()) {
+      const int words = cut.words_in(column);
+      for (int t = 0; t < cut.taps; ++t) {
+        window.taps[t] = in[t / shape.kernel] + t % shape.kernel * cut.words + column * V::kWords;
       }
+      const int last = (shape.out_w - 1) % cut.pixels + 1;
+      const Column vectors = {typename V::Loader(words, step, cut.pixels),
+                              typename V::Loader(words, step, last),
+                              words,
+                              cut.pixels,
+                              step,
+                              shape.out_w};
+      run(vectors, window, blocks, column);
     }
   }
 
-  static void run_row(const ConvShape& shape, const uint64_t* input, const void* prepared, int y,
-                      int32_t* acc) {
-    const uint64_t* blocks = static_cast<const uint64_t*>(prepared);
-    if (shape.in_c_per_group() == kLaneBits) {
-      run_row_with<false>(shape, input, blocks, y, acc);
-    } else {
-      run_row_with<true>(shape, input, blocks, y, acc);
+  template <class Sink>
+  static void run_with(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
+                       const Sink& sink) {
+    const Cut cut(shape);
+    for_columns(shape, cut, prepared, in,
+                [&](const Column& column, const Window& window, const uint64_t* blocks, int index) {
+                  const int first = index * V::kWords * 64;
+                  if (!cut.masked) {
+                    finish<false>(window, column, cut, blocks, first, shape.out_c, sink);
+                  } else if constexpr (!kPaired) {
+                    finish<true>(window, column, cut, blocks, first, shape.out_c, sink);
+                  }
+                });
+  }
+
+  static void run_row(const ConvShape& shape, const void* prepared,
+                      const EpilogueConstants& constants, const Bconv2dRow& row) {
+    run_with(shape, prepared, row.in, FloatSink<Floats>(shape, constants, row.shortcut, row.out));
+  }
+
+  static void run_threshold_row(const ConvShape& shape, const void* prepared,
+                                const Bconv2dRow& row) {
+    if (!compares_in_lanes(shape)) {
+      const int32_t* threshold = static_cast<const int32_t*>(prepared);
+      return run_with(shape, prepared, row.in,
+                      ThresholdSink<Floats>(shape, threshold, row.out.bits));
     }
+    const Cut cut(shape);
+    for_columns(shape, cut, prepared, row.in,
+                [&](const Column& column, const Window& window, const uint64_t* blocks, int index) {
+                  uint64_t* out = row.out.bits + index * V::kWords;
+                  if (!cut.masked) {
+                    compare<false>(window, column, cut, blocks, out);
+                  } else if constexpr (!kPaired) {
+                    compare<true>(window, column, cut, blocks, out);
+                  }
+                });
+  }
+
+  static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {
+    return {name, method, isa, supports, prepared_bytes, prepare, run_row, run_threshold_row};
   }
 };
 
