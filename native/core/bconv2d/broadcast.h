@@ -156,9 +156,9 @@ struct Broadcast {
 #pragma GCC unroll 32
     for (int j = 0; j < kVectors / V::kJoin; ++j) {
       if (j >= joins) break;
-      const auto constants = sink.at(o + j * V::Floats::kLanes);
+      const auto cursor = sink.at(o + j * V::Floats::kLanes, x);
 #pragma GCC unroll 32
-      for (int p = 0; p < kPixels; ++p) sink.put(constants, x + p, V::join(sum[p] + j * V::kJoin));
+      for (int p = 0; p < kPixels; ++p) sink.put(cursor, p, V::join(sum[p] + j * V::kJoin));
     }
   }
 

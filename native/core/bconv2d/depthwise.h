@@ -152,15 +152,18 @@ struct Depthwise3x3 {
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    const FloatSink<Floats> sink(shape, constants, row.shortcut, row.out);
-    for_columns(shape, prepared, row.in,
-                [&](const Window& window, int begin, int column_words, const uint64_t*) {
-                  finish(shape, window, begin, column_words, sink);
-                });
+    with_float_sink<Floats>(
+        shape, constants, row.shortcut, row.out, [&](const auto& sink) {
+          for_columns(shape, prepared, row.in,
+                      [&](const Window& window, int begin, int column_words, const uint64_t*) {
+                        finish(shape, window, begin, column_words, sink);
+                      });
+        });
   }
 
+  template <class Sink>
   static void finish(const ConvShape& shape, const Window& window, int begin, int column_words,
-                     const FloatSink<Floats>& sink) {
+                     const Sink& sink) {
     const int words = window.words, step = shape.stride * words;
     const int pixels = words < V::kWords ? V::kWords / words : 1;
     const typename V::Loader full(column_words, step, pixels);
@@ -181,10 +184,10 @@ struct Depthwise3x3 {
         }
       }
       for (int c = 0; c < column_words * 64 && begin * 64 + c < shape.out_c; c += Floats::kLanes) {
-        const auto constants = sink.at(begin * 64 + c);
+        const auto cursor = sink.at(begin * 64 + c, x);
         for (int p = 0; p < used; ++p) {
           const int place = p % pixels * column_words * 64 + c;
-          sink.put(constants, x + p, V::widen8(bytes[p / pixels] + place));
+          sink.put(cursor, p, V::widen8(bytes[p / pixels] + place));
         }
       }
     }

@@ -2,7 +2,7 @@
 //
 // K offers, static:
 //   supports(shape), prepared_bytes(shape), prepare(shape, weights, prepared)
-//   run(shape, prepared, in, sink)       sink is a FloatSink<V> or a ThresholdSink<V>
+//   run(shape, prepared, in, sink)       sink is a FloatSink<V, ...> or a ThresholdSink<V>
 // In front of K's own prepared weights stand the thresholds of the integer epilogue.
 #pragma once
 
@@ -35,8 +35,9 @@ struct FusedKernel {
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    K::run(shape, weights_of(shape, prepared), row.in,
-           FloatSink<V>(shape, constants, row.shortcut, row.out));
+    with_float_sink<V>(
+        shape, constants, row.shortcut, row.out,
+        [&](const auto& sink) { K::run(shape, weights_of(shape, prepared), row.in, sink); });
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,

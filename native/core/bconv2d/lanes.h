@@ -285,7 +285,7 @@ struct GroupLanes {
           if (channel >= out_c) break;
           for (int part = 0; part < kPieceChannels; part += Floats::kLanes) {
             if (channel + part >= out_c) break;
-            const auto constants = sink.at(channel + part);
+            const auto cursor = sink.at(channel + part, 0);
             for (int i = 0; i < count; ++i) {
               const int pixels = column.pixels_in(begin + i);
               for (int p = 0; p < pixels; ++p) {
@@ -294,9 +294,9 @@ struct GroupLanes {
                     reinterpret_cast<const char*>(pieces[i][piece % kRows]) + 16 * (piece / kRows);
                 const int x = (begin + i) * column.pixels + p;
                 if constexpr (kBytes) {
-                  sink.put(constants, x, V::widen8(at + part));
+                  sink.put(cursor, x, V::widen8(at + part));
                 } else {
-                  sink.put(constants, x, V::widen16(at));
+                  sink.put(cursor, x, V::widen16(at));
                 }
               }
             }
@@ -349,7 +349,9 @@ struct GroupLanes {
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    run_with(shape, prepared, row.in, FloatSink<Floats>(shape, constants, row.shortcut, row.out));
+    with_float_sink<Floats>(
+        shape, constants, row.shortcut, row.out,
+        [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,

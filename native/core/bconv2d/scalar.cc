@@ -61,7 +61,7 @@ struct Generic {
             for (int i = 0; i < span; ++i) sum += popcount((window[i] & mask[i]) ^ *filter++);
           }
         }
-        sink.put(sink.at(o), x, sum);
+        sink.put(sink.at(o, x), 0, sum);
       }
     }
   }

@@ -4,33 +4,42 @@
 //   FloatSink      y = fma(scale, k_bits - 2*acc, bias), shortcut, RPReLU, floats and bits
 //   ThresholdSink  bits acc > threshold
 //
-// Use: const auto constants = sink.at(c); then sink.put(constants, x, acc) for the pixels of a
-// tile: the constants stay in registers.
+// Use: const auto cursor = sink.at(c, x); then sink.put(cursor, p, acc) for the pixels x + p of a
+// tile: the constants of channels c .. c + kLanes - 1 stay in registers.
 //
 // V offers (n <= kLanes elements are read or written, never more; lanes past n are 0 after load):
 //   kLanes, F, I
-//   load(p, n), load_int(p, n), store(p, v, n), broadcast(x), broadcast_int(x)
+//   load(p, n), load_int(p, n), store(p, v, n), broadcast(x)
 //   add, mul, fma(a, b, c) = a * b + c
-//   dot(k, acc)                      float(k - 2 * acc)
-//   if_positive(a, yes, no)          a > 0 ? yes : no
+//   half_dot(half_k, acc)            half_k - float(acc)
+//   prelu(beta, y)                   y > 0 ? y : beta * y
 //   less(a, b), greater_int(a, b)    one bit per lane
 //   store_bits(byte, c, bits)        bits of channels c .. c + kLanes - 1, in the byte of channel c
 // Templates over a V of an anonymous namespace are local to their file: no weak symbols.
 #pragma once
 
+#include <cstddef>
+
 #include "core/epilogue/epilogue.h"
 
 namespace bnn {
 
-template <class V>
+// What a float epilogue has; kBlock is the one of every inner layer of a network and has no branches.
+enum class EpilogueKind { kAny, kBlock };
+
+template <class V, EpilogueKind kKind>
 class FloatSink {
  public:
   using Sums = typename V::I;
+  using F = typename V::F;
 
-  struct Constants {
-    typename V::F scale, bias, beta, zeta, threshold;
+  struct Cursor {
+    F scale, bias, beta, zeta, threshold;
     int c, n;
-    const float* shortcut;  // channel c of pixel 0
+    const float* shortcut;  // channel c of pixel x, null if there is none; likewise
+    float* values;
+    char* bits;
+    bool rprelu;
   };
 
   [[gnu::always_inline]] FloatSink(const ConvShape& shape, const EpilogueConstants& constants,
@@ -38,43 +47,54 @@ class FloatSink {
       : constants_(constants),
         shortcut_(shortcut),
         out_(out),
-        k_(V::broadcast_int(shape.k_bits())),
+        half_k_(V::broadcast(0.5f * float(shape.k_bits()))),
         channels_(shape.out_c),
         pixel_bytes_(size_t(words_of(shape.out_c)) * sizeof(uint64_t)) {}
 
-  // Of the channels c .. c + kLanes - 1, as far as there are any; c is a multiple of kLanes.
-  [[gnu::always_inline]] Constants at(int c) const {
-    Constants k = {};
+  // Channels c .. c + kLanes - 1, as far as there are any, of pixel x; c is a multiple of kLanes.
+  [[gnu::always_inline]] Cursor at(int c, int x) const {
+    constexpr bool kAll = kKind == EpilogueKind::kBlock;
+    Cursor k = {};
     k.c = c;
-    k.n = channels_ - c < V::kLanes ? channels_ - c : V::kLanes;
+    k.n = int(channels_) - c < V::kLanes ? int(channels_) - c : V::kLanes;
     if (constants_.scale) {
       k.scale = V::load(constants_.scale + c, V::kLanes);
+      k.scale = V::add(k.scale, k.scale);
       k.bias = V::load(constants_.bias + c, V::kLanes);
     }
-    if (constants_.beta) {
+    k.rprelu = constants_.beta != nullptr;
+    if (kAll || k.rprelu) {
       k.beta = V::load(constants_.beta + c, V::kLanes);
       k.zeta = V::load(constants_.zeta + c, V::kLanes);
     }
-    if (out_.bits) k.threshold = V::load(constants_.threshold + c, V::kLanes);
-    if (shortcut_.values) {
-      int from = c;
-      if (shortcut_.channels != channels_) from %= shortcut_.channels;
-      k.shortcut = shortcut_.values + from;
+    if (kAll || out_.bits) {
+      k.threshold = V::load(constants_.threshold + c, V::kLanes);
+      k.bits = reinterpret_cast<char*>(out_.bits) + size_t(x) * pixel_bytes_ + unsigned(c) / 8;
+    }
+    if (kAll || out_.values) k.values = out_.values + size_t(x) * channels_ + c;
+    if (kAll || shortcut_.values) {
+      const int from = shortcut_.channels != channels_ ? c % shortcut_.channels : c;
+      k.shortcut = shortcut_.values + size_t(x) * shortcut_.channels + from;
     }
     return k;
   }
 
-  [[gnu::always_inline]] void put(const Constants& k, int x, Sums acc) const {
-    put_value(k, x, V::fma(k.scale, V::dot(k_, acc), k.bias));
+  // y = fma(scale, k_bits - 2*acc, bias), written as fma(2*scale, k_bits/2 - acc, bias): both
+  // factors are exact, so it is the same number.
+  [[gnu::always_inline]] void put(const Cursor& k, int p, Sums acc) const {
+    put_value(k, p, V::fma(k.scale, V::half_dot(half_k_, acc), k.bias));
   }
 
-  [[gnu::always_inline]] void put_value(const Constants& k, int x, typename V::F y) const {
-    if (shortcut_.values) y = V::add(y, V::load(k.shortcut + size_t(x) * shortcut_.channels, k.n));
-    if (constants_.beta) y = V::add(V::if_positive(y, y, V::mul(k.beta, y)), k.zeta);
-    if (out_.values) V::store(out_.values + size_t(x) * channels_ + k.c, y, k.n);
-    if (out_.bits) {
-      char* pixel = reinterpret_cast<char*>(out_.bits) + size_t(x) * pixel_bytes_;
-      V::store_bits(pixel + k.c / 8, k.c, V::less(y, k.threshold));
+  [[gnu::always_inline]] void put_value(const Cursor& k, int p, F y) const {
+    constexpr bool kAll = kKind == EpilogueKind::kBlock;
+    const int n = kAll ? V::kLanes : k.n;
+    if (kAll || k.shortcut) {
+      y = V::add(y, V::load(k.shortcut + ptrdiff_t(p) * shortcut_.channels, n));
+    }
+    if (kAll || k.rprelu) y = V::add(V::prelu(k.beta, y), k.zeta);
+    if (kAll || k.values) V::store(k.values + ptrdiff_t(p) * channels_, y, n);
+    if (kAll || k.bits) {
+      V::store_bits(k.bits + p * pixel_bytes_, k.c, V::less(y, k.threshold));
     }
   }
 
@@ -82,9 +102,9 @@ class FloatSink {
   const EpilogueConstants constants_;
   const ShortcutRow shortcut_;
   const RowOutput out_;
-  const typename V::I k_;
-  const int channels_;
-  const size_t pixel_bytes_;
+  const F half_k_;
+  const ptrdiff_t channels_;
+  const ptrdiff_t pixel_bytes_;
 };
 
 template <class V>
@@ -92,8 +112,9 @@ class ThresholdSink {
  public:
   using Sums = typename V::I;
 
-  struct Constants {
+  struct Cursor {
     typename V::I threshold;
+    char* bits;
     int c;
   };
 
@@ -102,21 +123,35 @@ class ThresholdSink {
                                        uint64_t* bits)
       : threshold_(threshold),
         bits_(reinterpret_cast<char*>(bits)),
-        pixel_bytes_(size_t(words_of(shape.out_c)) * sizeof(uint64_t)) {}
+        pixel_bytes_(ptrdiff_t(words_of(shape.out_c) * sizeof(uint64_t))) {}
 
-  [[gnu::always_inline]] Constants at(int c) const {
-    return {V::load_int(threshold_ + c, V::kLanes), c};
+  [[gnu::always_inline]] Cursor at(int c, int x) const {
+    return {V::load_int(threshold_ + c, V::kLanes), bits_ + x * pixel_bytes_ + unsigned(c) / 8, c};
   }
 
-  [[gnu::always_inline]] void put(const Constants& k, int x, Sums acc) const {
-    V::store_bits(bits_ + size_t(x) * pixel_bytes_ + k.c / 8, k.c,
-                  V::greater_int(acc, k.threshold));
+  [[gnu::always_inline]] void put(const Cursor& k, int p, Sums acc) const {
+    V::store_bits(k.bits + p * pixel_bytes_, k.c, V::greater_int(acc, k.threshold));
   }
 
  private:
   const int32_t* threshold_;
   char* bits_;
-  const size_t pixel_bytes_;
+  const ptrdiff_t pixel_bytes_;
 };
+
+// use(sink) with the FloatSink that fits.
+template <class V, class Use>
+[[gnu::always_inline]] inline void with_float_sink(const ConvShape& shape,
+                                                   const EpilogueConstants& constants,
+                                                   const ShortcutRow& shortcut,
+                                                   const RowOutput& out, const Use& use) {
+  const bool block = constants.beta && shortcut.values && out.values && out.bits &&
+                     shape.out_c % V::kLanes == 0;
+  if (block) {
+    use(FloatSink<V, EpilogueKind::kBlock>(shape, constants, shortcut, out));
+  } else {
+    use(FloatSink<V, EpilogueKind::kAny>(shape, constants, shortcut, out));
+  }
+}
 
 }  // namespace bnn

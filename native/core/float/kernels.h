@@ -34,8 +34,8 @@ struct ConvTile {
 //   for each tap inside the image, for each input channel i:  sum[p, :] += input[p, tap, i] *
 //   weights[tap, i, :]
 // Every tap column must be inside for all pixels or for none, unless kPixels is 1.
-template <class V, int kPixels, int kVectors>
-void conv2d_tile(const ConvTile& tile, const FloatSink<V>& sink, int x) {
+template <class V, int kPixels, int kVectors, class Sink>
+void conv2d_tile(const ConvTile& tile, const Sink& sink, int x) {
   const ConvShape& shape = *tile.shape;
   const int in_c = shape.in_c_per_group(), step = shape.out_c_per_group();
   const int last = tile.channels - (kVectors - 1) * V::kLanes;
@@ -72,16 +72,16 @@ void conv2d_tile(const ConvTile& tile, const FloatSink<V>& sink, int x) {
   }
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
-    const auto constants = sink.at(tile.o + v * V::kLanes);
+    const auto cursor = sink.at(tile.o + v * V::kLanes, x);
 #pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) sink.put_value(constants, x + p, sum[p][v]);
+    for (int p = 0; p < kPixels; ++p) sink.put_value(cursor, p, sum[p][v]);
   }
 }
 
 // One row of kVectors vectors of output channels: single pixels at the edges, tiles of 4 between
 // them.
-template <class V, int kVectors>
-void conv2d_channels(const ConvTile& tile, const FloatSink<V>& sink) {
+template <class V, int kVectors, class Sink>
+void conv2d_channels(const ConvTile& tile, const Sink& sink) {
   const ConvShape& shape = *tile.shape;
   const int inside =
       shape.in_w + shape.pad_left - shape.kernel;  // last tap column of the last inner pixel
@@ -101,7 +101,7 @@ void conv2d_channels(const ConvTile& tile, const FloatSink<V>& sink) {
 template <class V>
 void conv2d_row_with(const ConvShape& shape, const float* const* in, const float* prepared,
                      const EpilogueConstants& constants, const RowOutput& out) {
-  const FloatSink<V> sink(shape, constants, {}, out);
+  const FloatSink<V, EpilogueKind::kAny> sink(shape, constants, {}, out);
   const int out_c = shape.out_c_per_group(), in_c = shape.in_c_per_group();
   const size_t group_weights = size_t(shape.kernel) * shape.kernel * in_c * out_c;
   for (int group = 0; group < shape.groups; ++group) {

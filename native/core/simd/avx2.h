@@ -31,15 +31,13 @@ struct Avx2 {
     }
   }
   static F broadcast(float v) { return _mm256_set1_ps(v); }
-  static I broadcast_int(int32_t v) { return _mm256_set1_epi32(v); }
-  static F dot(I k, I acc) {
-    return _mm256_cvtepi32_ps(_mm256_sub_epi32(k, _mm256_add_epi32(acc, acc)));
-  }
+  static F half_dot(F half_k, I acc) { return _mm256_sub_ps(half_k, _mm256_cvtepi32_ps(acc)); }
   static F add(F a, F b) { return _mm256_add_ps(a, b); }
   static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
-  static F if_positive(F a, F yes, F no) {
-    return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_GT_OQ));
+  static F prelu(F beta, F y) {
+    const F positive = _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ);
+    return _mm256_blendv_ps(_mm256_mul_ps(beta, y), y, positive);
   }
   static uint32_t less(F a, F b) {
     return uint32_t(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ)));

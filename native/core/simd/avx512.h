@@ -29,15 +29,12 @@ struct Avx512 {
     }
   }
   static F broadcast(float v) { return _mm512_set1_ps(v); }
-  static I broadcast_int(int32_t v) { return _mm512_set1_epi32(v); }
-  static F dot(I k, I acc) {
-    return _mm512_cvtepi32_ps(_mm512_sub_epi32(k, _mm512_add_epi32(acc, acc)));
-  }
+  static F half_dot(F half_k, I acc) { return _mm512_sub_ps(half_k, _mm512_cvtepi32_ps(acc)); }
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-  static F if_positive(F a, F yes, F no) {
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_GT_OQ), no, yes);
+  static F prelu(F beta, F y) {
+    return _mm512_mask_mul_ps(y, _mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_NGT_UQ), y, beta);
   }
   static uint32_t less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
   static uint32_t greater_int(I a, I b) { return _mm512_cmpgt_epi32_mask(a, b); }

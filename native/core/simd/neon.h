@@ -38,20 +38,19 @@ struct Neon {
     for (int i = 0; i < n; ++i) p[i] = lanes[i];
   }
   static F broadcast(float v) { return {vdupq_n_f32(v), vdupq_n_f32(v)}; }
-  static I broadcast_int(int32_t v) { return {vdupq_n_s32(v), vdupq_n_s32(v)}; }
-  static F dot(I k, I acc) {
-    const int32x4_t low = vsubq_s32(k.val[0], vaddq_s32(acc.val[0], acc.val[0]));
-    const int32x4_t high = vsubq_s32(k.val[1], vaddq_s32(acc.val[1], acc.val[1]));
-    return {vcvtq_f32_s32(low), vcvtq_f32_s32(high)};
+  static F half_dot(F half_k, I acc) {
+    return {vsubq_f32(half_k.val[0], vcvtq_f32_s32(acc.val[0])),
+            vsubq_f32(half_k.val[1], vcvtq_f32_s32(acc.val[1]))};
   }
   static F add(F a, F b) { return {vaddq_f32(a.val[0], b.val[0]), vaddq_f32(a.val[1], b.val[1])}; }
   static F mul(F a, F b) { return {vmulq_f32(a.val[0], b.val[0]), vmulq_f32(a.val[1], b.val[1])}; }
   static F fma(F a, F b, F c) {
     return {vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])};
   }
-  static F if_positive(F a, F yes, F no) {
-    return {vbslq_f32(vcgtzq_f32(a.val[0]), yes.val[0], no.val[0]),
-            vbslq_f32(vcgtzq_f32(a.val[1]), yes.val[1], no.val[1])};
+  static F prelu(F beta, F y) {
+    const F negative = mul(beta, y);
+    return {vbslq_f32(vcgtzq_f32(y.val[0]), y.val[0], negative.val[0]),
+            vbslq_f32(vcgtzq_f32(y.val[1]), y.val[1], negative.val[1])};
   }
   static uint32_t lane_bits(uint32x4_t low, uint32x4_t high) {
     static const uint16_t kBits[kLanes] = {1, 2, 4, 8, 16, 32, 64, 128};

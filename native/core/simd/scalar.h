@@ -15,12 +15,11 @@ struct Scalar {
   static I load_int(const int32_t* p, int) { return *p; }
   static void store(float* p, F v, int) { *p = v; }
   static F broadcast(float v) { return v; }
-  static I broadcast_int(int32_t v) { return v; }
-  static F dot(I k, I acc) { return float(k - 2 * acc); }
+  static F half_dot(F half_k, I acc) { return half_k - float(acc); }
   static F add(F a, F b) { return a + b; }
   static F mul(F a, F b) { return a * b; }
   static F fma(F a, F b, F c) { return __builtin_fmaf(a, b, c); }  // one rounding on every CPU
-  static F if_positive(F a, F yes, F no) { return a > 0.0f ? yes : no; }
+  static F prelu(F beta, F y) { return y > 0.0f ? y : beta * y; }
   static uint32_t less(F a, F b) { return a < b; }
   static uint32_t greater_int(I a, I b) { return a > b; }
   static void store_bits(char* byte, int c, uint32_t bits) {
