@@ -66,10 +66,11 @@ struct Broadcast {
     return cut.blocks() * cut.block_words() * sizeof(Word);
   }
 
-  // The word of the input where the window of filter o's block begins.
-  static int first_of(const ConvShape& shape, const Cut& cut, int o) {
+  // The word of a pixel where filter o of a part begins to read.
+  [[gnu::always_inline]] static int first_of(const ConvShape& shape, const Cut& cut, int part,
+                                             int o) {
     if (kMasked) return first_word(shape, o, cut.span / kPerWord) * kPerWord;
-    return o / shape.out_c_per_group() * shape.in_c_per_group() / kWordBits;
+    return part * cut.span;
   }
 
   // from[i] words -> the V::Words at out[i * kBlock], the first `span` of them.
@@ -88,7 +89,8 @@ struct Broadcast {
     for (int block = 0; block < cut.blocks(); ++block, out += cut.block_words()) {
       const int in_part = block % cut.blocks_per_part * kBlock;
       const int o = block / cut.blocks_per_part * cut.outputs_per_part + in_part;
-      const int left = cut.outputs_per_part - in_part, first = first_of(shape, cut, o);
+      const int left = cut.outputs_per_part - in_part,
+                first = first_of(shape, cut, block / cut.blocks_per_part, o);
       // A group of an odd number of V::Words may begin in the middle of a word.
       const int skip = first % kPerWord;
       const int words = (skip + cut.span + kPerWord - 1) / kPerWord;
@@ -107,42 +109,69 @@ struct Broadcast {
     }
   }
 
-  // The window rows of an output row, for one block.
+  // Where a block finds its words in an output row.
   struct Window {
     const uint64_t* const* rows;  // of output pixel 0
-    size_t first_bytes;  // from there to the block's first word and to the tile's first pixel
-    int count, runs;     // tap rows; runs of words per tap row
-    int run_words;       // length of a run
-    size_t tap_bytes;    // from one run of words to the next
-    size_t pixel_bytes;  // from one output pixel to the next
+    int count, runs;              // tap rows; runs of words per tap row
+    int run_words;                // length of a run
+    ptrdiff_t tap_bytes;          // from one run of words to the next
+    ptrdiff_t pixel_bytes;        // from one output pixel to the next
   };
 
+  // All filters, for `tiles` tiles of kPixels pixels from pixel x on.
   template <int kPixels, class Sink>
-  static void tile(const Window& window, const Word* block, const Sink& sink, int x, int o,
-                   int joins) {
+  static void run_tiles(const ConvShape& shape, const Cut& cut, const Window& shared_window,
+                        const void* prepared, const Sink& shared_sink, int x, int tiles) {
+    const Window window = shared_window;  // copies of its own: no store can alias them
+    const Sink sink = shared_sink;
+    const Word* block = static_cast<const Word*>(prepared);
+    for (int part = 0, o = 0; part < cut.parts; ++part) {
+      for (int left = cut.outputs_per_part; left > 0; left -= kBlock, block += cut.block_words()) {
+        const ptrdiff_t first = ptrdiff_t(first_of(shape, cut, part, o)) * sizeof(Word);
+        const int end = x + tiles * kPixels;
+        for (int at = x; at < end; at += kPixels) {
+          Sum sum[kPixels][kVectors];
+          add_up<kPixels>(window, block, first + at * window.pixel_bytes, sum);
+#pragma GCC unroll 32
+          for (int j = 0; j < kVectors / V::kJoin; ++j) {
+            if (j * V::Floats::kLanes >= left) break;
+            const auto cursor = sink.at(o + j * V::Floats::kLanes, at);
+#pragma GCC unroll 32
+            for (int p = 0; p < kPixels; ++p) sink.put(cursor, p, V::join(sum[p] + j * V::kJoin));
+          }
+        }
+        o += left < kBlock ? left : kBlock;
+      }
+    }
+  }
+
+  template <int kPixels>
+  [[gnu::always_inline]] static void add_up(const Window& window, const Word* block,
+                                            ptrdiff_t offset, Sum (*sum)[kVectors]) {
     const Word* masks = block;
-    const Word* filters = block + (kMasked ? size_t(kBlock) * window.run_words : 0);
-    const size_t pixel_bytes = window.pixel_bytes;
-    Sum sum[kPixels][kVectors];
+    const Word* filters = block + (kMasked ? ptrdiff_t(kBlock) * window.run_words : 0);
 #pragma GCC unroll 32
     for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 32
       for (int v = 0; v < kVectors; ++v) sum[p][v] = V::zero();
     }
     for (int ky = 0; ky < window.count; ++ky) {
-      const char* run = reinterpret_cast<const char*>(window.rows[ky]) + window.first_bytes;
+      const char* run = reinterpret_cast<const char*>(window.rows[ky]) + offset;
       for (int kx = 0; kx < window.runs; ++kx, run += window.tap_bytes) {
         const char* in = run;
-        for (int i = 0; i < window.run_words; ++i, filters += kBlock, in += sizeof(Word)) {
+        const Word* const end = filters + ptrdiff_t(window.run_words) * kBlock;
+        const Word* mask_at = masks;
+#pragma GCC unroll 1
+        for (; filters != end; filters += kBlock, mask_at += kBlock, in += sizeof(Word)) {
           Words filter[kVectors], mask[kVectors];
 #pragma GCC unroll 32
           for (int v = 0; v < kVectors; ++v) {
             filter[v] = V::load(filters + v * V::kLanes);
-            if (kMasked) mask[v] = V::load(masks + size_t(i) * kBlock + v * V::kLanes);
+            if (kMasked) mask[v] = V::load(mask_at + v * V::kLanes);
           }
 #pragma GCC unroll 32
           for (int p = 0; p < kPixels; ++p) {
-            const Words a = V::broadcast(in + p * pixel_bytes);
+            const Words a = V::broadcast(in + p * window.pixel_bytes);
 #pragma GCC unroll 32
             for (int v = 0; v < kVectors; ++v) {
               const Words x_or =
@@ -153,22 +182,16 @@ struct Broadcast {
         }
       }
     }
-#pragma GCC unroll 32
-    for (int j = 0; j < kVectors / V::kJoin; ++j) {
-      if (j >= joins) break;
-      const auto cursor = sink.at(o + j * V::Floats::kLanes, x);
-#pragma GCC unroll 32
-      for (int p = 0; p < kPixels; ++p) sink.put(cursor, p, V::join(sum[p] + j * V::kJoin));
-    }
   }
 
   template <class Sink>
-  using Tile = void (*)(const Window&, const Word*, const Sink&, int, int, int);
+  using RunTiles = void (*)(const ConvShape&, const Cut&, const Window&, const void*, const Sink&,
+                            int, int);
 
   template <class Sink, int... kPixels>
-  static Tile<Sink> tile_of(int pixels, std::integer_sequence<int, kPixels...>) {
-    constexpr Tile<Sink> kTiles[] = {tile<kPixels + 1, Sink>...};
-    return kTiles[pixels - 1];
+  static RunTiles<Sink> run_tiles_of(int pixels, std::integer_sequence<int, kPixels...>) {
+    constexpr RunTiles<Sink> kRunTiles[] = {run_tiles<kPixels + 1, Sink>...};
+    return kRunTiles[pixels - 1];
   }
 
   template <class Sink>
@@ -182,28 +205,16 @@ struct Broadcast {
     window.count = shape.kernel;
     window.runs = contiguous && !kMasked ? 1 : shape.kernel;
     window.run_words = contiguous && !kMasked ? shape.kernel * words : cut.span;
-    window.tap_bytes = size_t(words) * sizeof(Word);
+    window.tap_bytes = ptrdiff_t(words) * sizeof(Word);
     window.pixel_bytes = shape.stride * window.tap_bytes;
     // As few tiles as possible, of nearly equal size: 9 pixels are 5 + 4, not 8 + 1.
     const int tiles = (shape.out_w + kMaxPixels - 1) / kMaxPixels;
     const int small = shape.out_w / tiles, larger = shape.out_w % tiles;
     constexpr std::make_integer_sequence<int, kMaxPixels> kAll{};
-    const Tile<Sink> small_tile = tile_of<Sink>(small, kAll);
-    const Tile<Sink> large_tile = larger ? tile_of<Sink>(small + 1, kAll) : small_tile;
-    const Word* block_words = static_cast<const Word*>(prepared);
-    for (int block = 0; block < cut.blocks(); ++block, block_words += cut.block_words()) {
-      const int in_part = block % cut.blocks_per_part * kBlock;
-      const int o = block / cut.blocks_per_part * cut.outputs_per_part + in_part;
-      const int joins =
-          (cut.outputs_per_part - in_part + V::Floats::kLanes - 1) / V::Floats::kLanes;
-      window.first_bytes = size_t(first_of(shape, cut, o)) * sizeof(Word);
-      for (int i = 0, x = 0; i < tiles; ++i) {
-        (i < larger ? large_tile : small_tile)(window, block_words, sink, x, o, joins);
-        const int pixels = small + int(i < larger);
-        x += pixels;
-        window.first_bytes += pixels * window.pixel_bytes;
-      }
-    }
+    const RunTiles<Sink> run_small = run_tiles_of<Sink>(small, kAll);
+    const RunTiles<Sink> run_large = larger ? run_tiles_of<Sink>(small + 1, kAll) : run_small;
+    if (larger) run_large(shape, cut, window, prepared, sink, 0, larger);
+    run_small(shape, cut, window, prepared, sink, larger * (small + 1), tiles - larger);
   }
 };
 

@@ -152,13 +152,12 @@ struct Depthwise3x3 {
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    with_float_sink<Floats>(
-        shape, constants, row.shortcut, row.out, [&](const auto& sink) {
-          for_columns(shape, prepared, row.in,
-                      [&](const Window& window, int begin, int column_words, const uint64_t*) {
-                        finish(shape, window, begin, column_words, sink);
-                      });
-        });
+    with_float_sink<Floats>(shape, constants, row.shortcut, row.out, [&](const auto& sink) {
+      for_columns(shape, prepared, row.in,
+                  [&](const Window& window, int begin, int column_words, const uint64_t*) {
+                    finish(shape, window, begin, column_words, sink);
+                  });
+    });
   }
 
   template <class Sink>

@@ -35,9 +35,9 @@ struct FusedKernel {
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    with_float_sink<V>(
-        shape, constants, row.shortcut, row.out,
-        [&](const auto& sink) { K::run(shape, weights_of(shape, prepared), row.in, sink); });
+    with_float_sink<V>(shape, constants, row.shortcut, row.out, [&](const auto& sink) {
+      K::run(shape, weights_of(shape, prepared), row.in, sink);
+    });
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,

@@ -349,9 +349,8 @@ struct GroupLanes {
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    with_float_sink<Floats>(
-        shape, constants, row.shortcut, row.out,
-        [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
+    with_float_sink<Floats>(shape, constants, row.shortcut, row.out,
+                            [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,

@@ -24,7 +24,8 @@
 
 namespace bnn {
 
-// What a float epilogue has; kBlock is the one of every inner layer of a network and has no branches.
+// What a float epilogue has; kBlock is the one of every inner layer of a network and has no
+// branches.
 enum class EpilogueKind { kAny, kBlock };
 
 template <class V, EpilogueKind kKind>
@@ -54,27 +55,29 @@ class FloatSink {
   // Channels c .. c + kLanes - 1, as far as there are any, of pixel x; c is a multiple of kLanes.
   [[gnu::always_inline]] Cursor at(int c, int x) const {
     constexpr bool kAll = kKind == EpilogueKind::kBlock;
-    Cursor k = {};
+    const auto constant = [c](const float* from) __attribute__((always_inline)) {
+      return kAll || from ? V::load(from + c, V::kLanes) : V::broadcast(0.0f);
+    };
+    Cursor k;  // every member is set: zeroing it first would cost more than a tile's epilogue
     k.c = c;
     k.n = int(channels_) - c < V::kLanes ? int(channels_) - c : V::kLanes;
-    if (constants_.scale) {
-      k.scale = V::load(constants_.scale + c, V::kLanes);
-      k.scale = V::add(k.scale, k.scale);
-      k.bias = V::load(constants_.bias + c, V::kLanes);
-    }
+    const F scale = constant(constants_.scale);
+    k.scale = V::add(scale, scale);
+    k.bias = constant(constants_.bias);
     k.rprelu = constants_.beta != nullptr;
-    if (kAll || k.rprelu) {
-      k.beta = V::load(constants_.beta + c, V::kLanes);
-      k.zeta = V::load(constants_.zeta + c, V::kLanes);
-    }
+    k.beta = constant(constants_.beta);
+    k.zeta = constant(constants_.zeta);
+    k.threshold = constant(constants_.threshold);
+    k.bits = nullptr;
+    k.values = nullptr;
+    k.shortcut = nullptr;
     if (kAll || out_.bits) {
-      k.threshold = V::load(constants_.threshold + c, V::kLanes);
-      k.bits = reinterpret_cast<char*>(out_.bits) + size_t(x) * pixel_bytes_ + unsigned(c) / 8;
+      k.bits = reinterpret_cast<char*>(out_.bits) + x * pixel_bytes_ + unsigned(c) / 8;
     }
-    if (kAll || out_.values) k.values = out_.values + size_t(x) * channels_ + c;
+    if (kAll || out_.values) k.values = out_.values + x * channels_ + c;
     if (kAll || shortcut_.values) {
       const int from = shortcut_.channels != channels_ ? c % shortcut_.channels : c;
-      k.shortcut = shortcut_.values + size_t(x) * shortcut_.channels + from;
+      k.shortcut = shortcut_.values + ptrdiff_t(x) * shortcut_.channels + from;
     }
     return k;
   }
@@ -145,8 +148,8 @@ template <class V, class Use>
                                                    const EpilogueConstants& constants,
                                                    const ShortcutRow& shortcut,
                                                    const RowOutput& out, const Use& use) {
-  const bool block = constants.beta && shortcut.values && out.values && out.bits &&
-                     shape.out_c % V::kLanes == 0;
+  const bool block =
+      constants.beta && shortcut.values && out.values && out.bits && shape.out_c % V::kLanes == 0;
   if (block) {
     use(FloatSink<V, EpilogueKind::kBlock>(shape, constants, shortcut, out));
   } else {
