@@ -12,7 +12,7 @@
 //
 // As in lanes.h, a vector covers several pixels if they are short.
 //
-// prepared: [column][9 filters, 4 planes of threshold + 1][kWords] uint64
+// prepared: Plan, then [column][9 filters, 4 planes of threshold + 1][kWords] uint64
 //
 // V offers kWords, Bits, Floats, Loader, constant, differ, store, store_words and widen8 as in
 // lanes.h, and
@@ -20,6 +20,8 @@
 //   or_not(a, b) = a | ~b;  decide(a, b, lower) = a ^ b ? a : lower
 //   expand(planes, step, bytes)   the counts of 64 channels; plane i is the word planes[i * step]
 #pragma once
+
+#include <new>
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/placement.h"
@@ -39,18 +41,45 @@ struct Depthwise3x3 {
     return s.kernel == 3 && s.groups == s.in_c && s.groups == s.out_c;
   }
 
-  static int columns(const ConvShape& s) { return (words_of(s.in_c) + V::kWords - 1) / V::kWords; }
+  // What does not change from row to row.
+  struct alignas(64) Plan {
+    typename V::Loader full[2], last[2];  // of all columns but the last, and of the last
+    int words, columns, last_words;       // words of a pixel; columns of it; words of the last one
+    int pixels, vectors, last_pixels;     // pixels of a vector; vectors of a row
+    int step;                             // words from one output pixel to the next
+    bool spread;
+
+    explicit Plan(const ConvShape& s)
+        : words(words_of(s.in_c)),
+          columns((words + V::kWords - 1) / V::kWords),
+          last_words((words - 1) % V::kWords + 1),
+          pixels(words < V::kWords ? V::kWords / words : 1),
+          vectors((s.out_w + pixels - 1) / pixels),
+          last_pixels((s.out_w - 1) % pixels + 1),
+          step(s.stride * words),
+          spread(pixels > 1 && s.stride > 1) {
+      for (int i = 0; i < 2; ++i) {
+        const int column_words = i ? last_words : V::kWords;
+        full[i] = typename V::Loader(column_words, step, pixels);
+        last[i] = typename V::Loader(column_words, step, last_pixels);
+      }
+    }
+  };
+
+  static const uint64_t* constants_of(const void* prepared) {
+    return reinterpret_cast<const uint64_t*>(static_cast<const char*>(prepared) + sizeof(Plan));
+  }
 
   static size_t prepared_bytes(const ConvShape& shape) {
-    return size_t(columns(shape)) * kColumnWords * sizeof(uint64_t);
+    return sizeof(Plan) + size_t(Plan(shape).columns) * kColumnWords * sizeof(uint64_t);
   }
 
   static void prepare(const ConvShape& shape, const uint64_t* weights, const int32_t* threshold,
                       void* prepared) {
-    uint64_t* out = static_cast<uint64_t*>(prepared);
-    const int words = words_of(shape.in_c);
-    const int repeats = words < V::kWords ? V::kWords / words : 1;
-    for (int i = 0; i < columns(shape) * kColumnWords; ++i) out[i] = 0;
+    const Plan& plan = *new (prepared) Plan(shape);
+    uint64_t* out = const_cast<uint64_t*>(constants_of(prepared));
+    const int words = plan.words, repeats = plan.pixels;
+    for (int i = 0; i < plan.columns * kColumnWords; ++i) out[i] = 0;
     // Channels that do not exist have the threshold 15: never.
     for (int o = 0; o < words * 64; ++o) {
       const int word = o / 64;
@@ -69,30 +98,24 @@ struct Depthwise3x3 {
     }
   }
 
-  // The windows of one column of an output row.
+  // The nine taps of one column of an output row, for output pixel 0.
   struct Window {
-    const uint64_t* rows[3];  // of output pixel 0, first word of the column
-    int words;                // of a pixel
-    Bits filter[kTaps];
-
-    Window(const uint64_t* const* in, int begin, int pixel_words, const uint64_t* filters)
-        : words(pixel_words) {
-      for (int ky = 0; ky < 3; ++ky) rows[ky] = in[ky] + begin;
-#pragma GCC unroll 9
-      for (int tap = 0; tap < kTaps; ++tap) filter[tap] = V::constant(filters + tap * V::kWords);
-    }
+    const uint64_t* rows[3];
+    size_t words;  // of a pixel
   };
 
-  [[gnu::always_inline]] static void count(const Window& window, const typename V::Loader& loader,
-                                           size_t offset, Bits* plane) {
+  template <bool kSpread>
+  [[gnu::always_inline]] static void count(const Window& window, const Bits* filter,
+                                           const typename V::Loader& loader, size_t offset,
+                                           Bits* plane) {
     Bits sum[3], carry[3];
 #pragma GCC unroll 3
     for (int ky = 0; ky < 3; ++ky) {
       Bits d[3];
 #pragma GCC unroll 3
       for (int kx = 0; kx < 3; ++kx) {
-        const uint64_t* at = window.rows[ky] + offset + size_t(kx) * window.words;
-        d[kx] = V::differ(loader.load(at), window.filter[3 * ky + kx]);
+        const uint64_t* at = window.rows[ky] + offset + kx * window.words;
+        d[kx] = V::differ(loader.template load<kSpread>(at), filter[3 * ky + kx]);
       }
       sum[ky] = V::parity(d[0], d[1], d[2]);
       carry[ky] = V::majority(d[0], d[1], d[2]);
@@ -107,87 +130,110 @@ struct Depthwise3x3 {
     plane[3] = V::both(fours_a, fours_b);
   }
 
-  // run(window, begin, words in the column, constants of the column) for each column.
-  template <class Run>
-  [[gnu::always_inline]] static void for_columns(const ConvShape& shape, const void* prepared,
-                                                 const uint64_t* const* in, const Run& run) {
-    const int words = words_of(shape.in_c);
-    const uint64_t* constants = static_cast<const uint64_t*>(prepared);
-    for (int begin = 0; begin < words; begin += V::kWords, constants += kColumnWords) {
-      const int left = words - begin;
-      const Window window(in, begin, words, constants);
-      run(window, begin, left < V::kWords ? left : V::kWords, constants);
-    }
-  }
-
-  static void run_threshold_row(const ConvShape& shape, const void* prepared,
-                                const Bconv2dRow& row) {
-    for_columns(shape, prepared, row.in,
-                [&](const Window& window, int begin, int column_words, const uint64_t* constants) {
-                  const int words = window.words, step = shape.stride * words;
-                  const int pixels = words < V::kWords ? V::kWords / words : 1;
-                  Bits least[kPlanes];
+  template <bool kSpread>
+  static void compare(const Plan& plan, int column, const uint64_t* constants,
+                      const uint64_t* const* in, uint64_t* out) {
+    const Window window = window_of(plan, column, in);
+    Bits filter[kTaps], least[kPlanes];
+#pragma GCC unroll 9
+    for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(constants + t * V::kWords);
 #pragma GCC unroll 4
-                  for (int i = 0; i < kPlanes; ++i) {
-                    least[i] = V::constant(constants + (kTaps + i) * V::kWords);
-                  }
-                  const auto pass = [&](const typename V::Loader& loader, int x, int count_pixels)
-                                        __attribute__((always_inline)) {
-                                          Bits plane[kPlanes];
-                                          count(window, loader, size_t(x) * step, plane);
-                                          Bits bits = V::or_not(plane[0], least[0]);
+    for (int i = 0; i < kPlanes; ++i) least[i] = V::constant(constants + (kTaps + i) * V::kWords);
+    const bool is_last = column + 1 == plan.columns;
+    const int words = is_last ? plan.last_words : V::kWords;
+    const auto pass = [&](const typename V::Loader& loader, size_t offset, int pixels)
+                          __attribute__((always_inline)) {
+      Bits plane[kPlanes];
+      count<kSpread>(window, filter, loader, offset, plane);
+      Bits bits = V::or_not(plane[0], least[0]);
 #pragma GCC unroll 4
-                                          for (int i = 1; i < kPlanes; ++i)
-                                            bits = V::decide(plane[i], least[i], bits);
-                                          V::store_words(row.out.bits + size_t(x) * words + begin,
-                                                         bits, column_words * count_pixels);
-                                        };
-                  const typename V::Loader full(column_words, step, pixels);
-                  int x = 0;
-                  for (; x + pixels <= shape.out_w; x += pixels) pass(full, x, pixels);
-                  const int left = shape.out_w - x;
-                  if (left > 0) pass(typename V::Loader(column_words, step, left), x, left);
-                });
+      for (int i = 1; i < kPlanes; ++i) bits = V::decide(plane[i], least[i], bits);
+      V::store_words(out, bits, words * pixels);
+    };
+    const typename V::Loader full = plan.full[is_last];
+    const size_t step = size_t(plan.pixels) * plan.step, end = (plan.vectors - 1) * step;
+    const size_t out_step = size_t(plan.pixels) * plan.words;
+    const int pixels = plan.pixels;
+    size_t offset = 0;
+    for (; offset != end; offset += step, out += out_step) pass(full, offset, pixels);
+    pass(plan.last[is_last], offset, plan.last_pixels);
   }
 
-  static void run_row(const ConvShape& shape, const void* prepared,
-                      const EpilogueConstants& constants, const Bconv2dRow& row) {
-    with_float_sink<Floats>(shape, constants, row.shortcut, row.out, [&](const auto& sink) {
-      for_columns(shape, prepared, row.in,
-                  [&](const Window& window, int begin, int column_words, const uint64_t*) {
-                    finish(shape, window, begin, column_words, sink);
-                  });
-    });
-  }
-
-  template <class Sink>
-  static void finish(const ConvShape& shape, const Window& window, int begin, int column_words,
-                     const Sink& sink) {
-    const int words = window.words, step = shape.stride * words;
-    const int pixels = words < V::kWords ? V::kWords / words : 1;
-    const typename V::Loader full(column_words, step, pixels);
-    const typename V::Loader last(column_words, step, (shape.out_w - 1) % pixels + 1);
+  template <bool kSpread, class Sink>
+  static void finish(const ConvShape& shape, const Plan& plan, int column,
+                     const uint64_t* constants, const uint64_t* const* in,
+                     const Sink& shared_sink) {
+    const Sink sink = shared_sink;
+    const Window window = window_of(plan, column, in);
+    Bits filter[kTaps];
+#pragma GCC unroll 9
+    for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(constants + t * V::kWords);
+    const bool is_last_column = column + 1 == plan.columns;
+    const int channels = (is_last_column ? plan.last_words : V::kWords) * 64;
+    const int first = column * V::kWords * 64, pixels = plan.pixels;
+    const size_t step = size_t(pixels) * plan.step;
     alignas(64) char bytes[kChunk][V::kWords * 64];
-    for (int x = 0; x < shape.out_w; x += kChunk * pixels) {
-      const int left = shape.out_w - x;
-      const int used = left < kChunk * pixels ? left : kChunk * pixels;
-      for (int i = 0; i * pixels < used; ++i) {
+    for (int begin = 0; begin < plan.vectors; begin += kChunk) {
+      const int left = plan.vectors - begin, vectors = left < kChunk ? left : kChunk;
+      for (int i = 0; i < vectors; ++i) {
+        const bool is_last = begin + i + 1 == plan.vectors;
+        const auto& loader = is_last ? plan.last[is_last_column] : plan.full[is_last_column];
         Bits plane[kPlanes];
-        const bool is_last = x + (i + 1) * pixels >= shape.out_w;
-        count(window, is_last ? last : full, size_t(x + i * pixels) * step, plane);
+        count<kSpread>(window, filter, loader, (begin + i) * step, plane);
         alignas(64) uint64_t planes[kPlanes][V::kWords];
 #pragma GCC unroll 4
         for (int p = 0; p < kPlanes; ++p) V::store(planes[p], plane[p]);
+#pragma GCC unroll 8
         for (int word = 0; word < V::kWords; ++word) {
           V::expand(planes[0] + word, V::kWords, bytes[i] + 64 * word);
         }
       }
-      for (int c = 0; c < column_words * 64 && begin * 64 + c < shape.out_c; c += Floats::kLanes) {
-        const auto cursor = sink.at(begin * 64 + c, x);
-        for (int p = 0; p < used; ++p) {
-          const int place = p % pixels * column_words * 64 + c;
-          sink.put(cursor, p, V::widen8(bytes[p / pixels] + place));
+      for (int c = 0; c < channels && first + c < shape.out_c; c += Floats::kLanes) {
+        for (int p = 0; p < pixels; ++p) {
+          const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
+          const auto cursor = sink.at(first + c, begin * pixels + p);
+          const char* at = bytes[0] + p * channels + c;
+          for (int i = 0; i < vectors - int(beyond); ++i) {
+            sink.put(cursor, i * pixels, V::widen8(at + i * V::kWords * 64));
+          }
         }
+      }
+    }
+  }
+
+  [[gnu::always_inline]] static Window window_of(const Plan& plan, int column,
+                                                 const uint64_t* const* in) {
+    const int begin = column * V::kWords;
+    return {{in[0] + begin, in[1] + begin, in[2] + begin}, size_t(plan.words)};
+  }
+
+  static void run_row(const ConvShape& shape, const void* prepared,
+                      const EpilogueConstants& constants, const Bconv2dRow& row) {
+    const Plan& plan = *static_cast<const Plan*>(prepared);
+    const uint64_t* own = constants_of(prepared);
+    with_float_sink<Floats>(
+        shape, constants, row.shortcut, row.out, [&](const auto& sink) {
+          for (int i = 0; i < plan.columns; ++i) {
+            const uint64_t* column = own + i * kColumnWords;
+            if (plan.spread) {
+              finish<true>(shape, plan, i, column, row.in, sink);
+            } else {
+              finish<false>(shape, plan, i, column, row.in, sink);
+            }
+          }
+        });
+  }
+
+  static void run_threshold_row(const ConvShape&, const void* prepared, const Bconv2dRow& row) {
+    const Plan& plan = *static_cast<const Plan*>(prepared);
+    const uint64_t* own = constants_of(prepared);
+    for (int i = 0; i < plan.columns; ++i) {
+      const uint64_t* column = own + i * kColumnWords;
+      uint64_t* out = row.out.bits + i * V::kWords;
+      if (plan.spread) {
+        compare<true>(plan, i, column, row.in, out);
+      } else {
+        compare<false>(plan, i, column, row.in, out);
       }
     }
   }

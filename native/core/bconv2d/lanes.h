@@ -24,7 +24,8 @@
 //
 // V offers
 //   kWords, Bits, Count, Floats, kCountsBytes (popcounts stay in bytes until total<L>)
-//   Loader(words, step, pixels): load(p) gives the words of `pixels` pixels, `step` words apart
+//   Loader(words, step, pixels): load<kSpread>(p) gives the words of `pixels` pixels, `step` words
+//   apart; kSpread if they are not side by side
 //   constant(p) (aligned), differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
 //   pair_low(a, b), pair_high(a, b)       half lanes of 4 bits: a.low, b.low and a.high, b.high
 //   count<L>(sum, x)                      sum + popcount(x) per lane of L bits, or per byte of it
@@ -37,6 +38,8 @@
 #pragma once
 
 #include <cstring>
+#include <new>
+#include <type_traits>
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/placement.h"
@@ -60,23 +63,37 @@ struct GroupLanes {
   static constexpr int kMostTaps = kPaired ? 31 : 63;  // 8 bits of each in a byte
   static constexpr int kChunk = 4;  // vectors of pixels that share the epilogue's constants
 
-  // How a pixel fills vectors.
-  struct Cut {
-    int words, columns, pixels, taps, steps;
-    bool masked;
-    explicit Cut(const ConvShape& s)
+  // What does not change from row to row: how pixels fill vectors.
+  struct alignas(64) Plan {
+    typename V::Loader full[2], last[2];  // of all columns but the last, and of the last
+    int words, columns, last_words;       // words of a pixel; columns of it; words of the last one
+    int pixels, vectors, last_pixels;     // pixels of a vector; vectors of a row
+    int kernel, taps, step;               // step: words from one output pixel to the next
+    bool masked, spread;
+
+    explicit Plan(const ConvShape& s)
         : words(words_of(s.in_c)),
           columns((words + V::kWords - 1) / V::kWords),
+          last_words((words - 1) % V::kWords + 1),
           pixels(words < V::kWords ? V::kWords / words : 1),
+          vectors((s.out_w + pixels - 1) / pixels),
+          last_pixels((s.out_w - 1) % pixels + 1),
+          kernel(s.kernel),
           taps(s.kernel * s.kernel),
-          steps((taps + kInputs - 1) / kInputs),
-          masked(!kPaired && s.in_c_per_group() != kLaneBits) {}
-    size_t block_words() const { return size_t(kOutputs) * V::kWords * (steps + 1 + int(masked)); }
-    size_t all_words() const { return size_t(columns) * kBlocks * block_words(); }
-    int words_in(int column) const {
-      const int left = words - column * V::kWords;
-      return left < V::kWords ? left : V::kWords;
+          step(s.stride * words),
+          masked(!kPaired && s.in_c_per_group() != kLaneBits),
+          spread(pixels > 1 && s.stride > 1) {
+      for (int i = 0; i < 2; ++i) {
+        const int column_words = i ? last_words : V::kWords;
+        full[i] = typename V::Loader(column_words, step, pixels);
+        last[i] = typename V::Loader(column_words, step, last_pixels);
+      }
     }
+    size_t block_words() const {
+      const int steps = (taps + kInputs - 1) / kInputs;
+      return size_t(kOutputs) * V::kWords * (steps + 1 + int(masked));
+    }
+    size_t all_words() const { return size_t(columns) * kBlocks * block_words(); }
   };
 
   static bool supports(const ConvShape& s) {
@@ -90,40 +107,41 @@ struct GroupLanes {
   // Whether the top bit of a lane can be the comparison.
   static bool compares_in_lanes(const ConvShape& s) { return kLaneBits > 8 || s.k_bits() <= 127; }
 
-  static size_t threshold_bytes(const ConvShape& shape) {
-    return size_t(padded_channels(shape.out_c)) * sizeof(int32_t);
+  static const int32_t* thresholds_of(const void* prepared) {
+    return reinterpret_cast<const int32_t*>(static_cast<const char*>(prepared) + sizeof(Plan));
   }
 
   static size_t prepared_bytes(const ConvShape& shape) {
-    return threshold_bytes(shape) + Cut(shape).all_words() * sizeof(uint64_t);
+    return sizeof(Plan) + size_t(padded_channels(shape.out_c)) * sizeof(int32_t) +
+           Plan(shape).all_words() * sizeof(uint64_t);
   }
 
   static void prepare(const ConvShape& shape, const uint64_t* weights, const int32_t* threshold,
                       void* prepared) {
-    const Cut cut(shape);
-    int32_t* padded = static_cast<int32_t*>(prepared);
+    const Plan& plan = *new (prepared) Plan(shape);
+    int32_t* padded = const_cast<int32_t*>(thresholds_of(prepared));
     uint64_t* blocks = reinterpret_cast<uint64_t*>(padded + padded_channels(shape.out_c));
-    std::memset(blocks, 0, cut.all_words() * sizeof(uint64_t));
+    std::memset(blocks, 0, plan.all_words() * sizeof(uint64_t));
     for (int o = 0; o < padded_channels(shape.out_c); ++o) {
       padded[o] = threshold && o < shape.out_c ? threshold[o] : INT32_MAX;
     }
     for (int o = 0; o < shape.out_c; ++o) {
       const int word = o / 64, column = word / V::kWords, in_lane = o % kLaneBits;
-      uint64_t* at = blocks + (size_t(column) * kBlocks + in_lane / kOutputs) * cut.block_words() +
+      uint64_t* at = blocks + (size_t(column) * kBlocks + in_lane / kOutputs) * plan.block_words() +
                      in_lane % kOutputs * V::kWords + word % V::kWords;
       const auto place = [&](uint64_t bits) {
-        for (int pixel = 0; pixel < cut.pixels; ++pixel) at[pixel * cut.words] |= bits;
+        for (int pixel = 0; pixel < plan.pixels; ++pixel) at[pixel * plan.words] |= bits;
         at += kOutputs * V::kWords;
       };
       const int lane_bit = o % 64 / kLaneBits * kLaneBits;
       const uint64_t half = uint64_t{1} << (kLaneBits - 1);
       place(threshold ? (half - 1 - uint64_t(int64_t(threshold[o]))) << lane_bit : 0);
       uint64_t bits;
-      if (cut.masked) {
+      if (plan.masked) {
         place_mask(shape, o, word, 1, 1, &bits);
         place(bits);
       }
-      for (int tap = 0; tap < cut.taps; tap += kInputs) {
+      for (int tap = 0; tap < plan.taps; tap += kInputs) {
         place_filter(shape, weights, o, tap, word, 1, 1, &bits);
         if (kPaired) bits = pair_in_lane(shape, weights, o, tap, bits);
         place(bits);
@@ -184,35 +202,35 @@ struct GroupLanes {
     }
   }
 
-  struct Window {
-    const uint64_t* taps[kMostTaps];  // of output pixel 0, first word of the column
+  struct Taps {
+    const uint64_t* at[kMostTaps];  // of output pixel 0, first word of the column
     int count;
   };
 
-  // One vector of input pixels, `offset` words from the first; kOutputs outputs of each lane.
-  // kStart: the sums begin at `start`.
-  template <bool kMasked, bool kStart>
-  static void tile(const Window& window, const typename V::Loader& loader, size_t offset,
-                   const uint64_t* block, Count* sum) {
+  // One vector of input pixels, `offset` words from the first; kOutputs outputs of each lane. kStart:
+  // the sums begin at the block's start, and are compared with 0 in the top bit.
+  template <bool kMasked, bool kStart, bool kSpread>
+  [[gnu::always_inline]] static void add_up(const Taps& taps, const typename V::Loader& loader,
+                                            size_t offset, const uint64_t* block, Count* sum) {
     constexpr bool kStartFirst = kStart && (kLaneBits == 8 || !V::kCountsBytes);
-    const uint64_t* start = block;
     const uint64_t* filters = block + kOutputs * V::kWords * (kMasked ? 2 : 1);
     Bits mask[kOutputs];
 #pragma GCC unroll 16
     for (int o = 0; o < kOutputs; ++o) {
-      sum[o] = kStartFirst ? Count(V::constant(start + o * V::kWords)) : V::zero();
+      sum[o] = kStartFirst ? Count(V::constant(block + o * V::kWords)) : V::zero();
       if (kMasked) mask[o] = V::constant(block + (kOutputs + o) * V::kWords);
     }
-    for (int t = 0; t < window.count; t += kInputs) {
+#pragma GCC unroll 1
+    for (int t = 0; t < taps.count; t += kInputs) {
       Bits a[kInputs];
       if constexpr (kPaired) {
-        const Bits first = loader.load(window.taps[t] + offset);
-        const Bits second =
-            t + 1 < window.count ? loader.load(window.taps[t + 1] + offset) : Bits(V::zero());
+        const Bits first = loader.template load<kSpread>(taps.at[t] + offset);
+        Bits second = Bits(V::zero());
+        if (t + 1 < taps.count) second = loader.template load<kSpread>(taps.at[t + 1] + offset);
         a[0] = V::pair_low(first, second);
         a[1] = V::pair_high(first, second);
       } else {
-        a[0] = loader.load(window.taps[t] + offset);
+        a[0] = loader.template load<kSpread>(taps.at[t] + offset);
       }
 #pragma GCC unroll 16
       for (int o = 0; o < kOutputs; ++o, filters += V::kWords) {
@@ -225,80 +243,77 @@ struct GroupLanes {
     for (int o = 0; o < kOutputs; ++o) {
       sum[o] = V::template total<kLaneBits>(sum[o]);
       if constexpr (kStart && !kStartFirst) {
-        sum[o] = V::template add<kLaneBits>(sum[o], Count(V::constant(start + o * V::kWords)));
+        sum[o] = V::template add<kLaneBits>(sum[o], Count(V::constant(block + o * V::kWords)));
       }
     }
   }
 
-  // The vectors of pixels of an output row, in one column.
+  // One column of an output row.
   struct Column {
-    typename V::Loader full, last;
-    int words, pixels, step, out_w;
-    int vectors() const { return (out_w + pixels - 1) / pixels; }
-    int pixels_in(int vector) const {
-      const int left = out_w - vector * pixels;
-      return left < pixels ? left : pixels;
-    }
-    const typename V::Loader& loader(int vector) const {
-      return vector + 1 == vectors() ? last : full;
-    }
-    size_t offset(int vector) const { return size_t(vector) * pixels * step; }
+    Taps taps;
+    const typename V::Loader *full, *last;
+    const uint64_t* blocks;
+    int words, first_channel;
   };
 
-  // Integer epilogue: the lanes of `out` are the bits.
-  template <bool kMasked>
-  static void compare(const Window& window, const Column& column, const Cut& cut,
-                      const uint64_t* blocks, uint64_t* out) {
-    for (int vector = 0; vector < column.vectors(); ++vector) {
+  // Integer epilogue: the lanes of the output are the bits. Loader and taps are copied, so that no
+  // store can alias them.
+  template <bool kMasked, bool kSpread>
+  static void compare(const Plan& plan, const Column& column, uint64_t* out) {
+    const Taps taps = column.taps;
+    typename V::Loader loader = *column.full;
+    const int words = plan.words, pixels = plan.pixels, vectors = plan.vectors;
+    const size_t step = size_t(pixels) * plan.step, block_words = plan.block_words();
+    const uint64_t* const blocks = column.blocks;
+    for (int vector = 0; vector < vectors; ++vector, out += pixels * words) {
+      const bool is_last = vector + 1 == vectors;
+      if (is_last) loader = *column.last;
       Bits bits = Bits(V::zero());
+#pragma GCC unroll 1
       for (int block = 0; block < kBlocks; ++block) {
         Count sum[kOutputs];
-        tile<kMasked, true>(window, column.loader(vector), column.offset(vector),
-                            blocks + block * cut.block_words(), sum);
+        add_up<kMasked, true, kSpread>(taps, loader, vector * step, blocks + block * block_words,
+                                       sum);
 #pragma GCC unroll 16
         for (int o = 0; o < kOutputs; ++o) bits = V::template collect<kLaneBits>(bits, sum[o]);
       }
-      V::store_words(out + size_t(vector) * column.pixels * cut.words, bits,
-                     column.words * column.pixels_in(vector));
+      V::store_words(out, bits, column.words * (is_last ? plan.last_pixels : pixels));
     }
   }
 
   // Sums in the order of the channels, handed to the sink for a chunk of vectors at a time.
-  template <bool kMasked, class Sink>
-  static void finish(const Window& window, const Column& column, const Cut& cut,
-                     const uint64_t* blocks, int first_channel, int out_c, const Sink& sink) {
+  template <bool kMasked, bool kSpread, class Sink>
+  static void finish(const Plan& plan, const Column& column, const Sink& shared_sink, int out_c) {
+    const Sink sink = shared_sink;
+    const Taps taps = column.taps;
     alignas(64) uint64_t pieces[kChunk][kRows][V::kWords];
-    for (int begin = 0; begin < column.vectors(); begin += kChunk) {
-      const int left = column.vectors() - begin, count = left < kChunk ? left : kChunk;
+    constexpr int kStep = kBytes ? kPieceChannels : kLaneBits;  // channels between pieces
+    const size_t step = size_t(plan.pixels) * plan.step, block_words = plan.block_words();
+    for (int begin = 0; begin < plan.vectors; begin += kChunk) {
+      const int left = plan.vectors - begin, count = left < kChunk ? left : kChunk;
+#pragma GCC unroll 1
       for (int block = 0; block < kBlocks; ++block) {
         for (int i = 0; i < count; ++i) {
+          const bool is_last = begin + i + 1 == plan.vectors;
           Count sum[kOutputs], rows[kRows];
-          tile<kMasked, false>(window, column.loader(begin + i), column.offset(begin + i),
-                               blocks + block * cut.block_words(), sum);
+          add_up<kMasked, false, kSpread>(taps, is_last ? *column.last : *column.full,
+                                          (begin + i) * step, column.blocks + block * block_words,
+                                          sum);
           transpose(sum, rows);
 #pragma GCC unroll 8
           for (int r = 0; r < kRows; ++r) V::store(pieces[i][r], rows[r]);
         }
-        constexpr int kStep = kBytes ? kPieceChannels : kLaneBits;  // channels between pieces
         for (int c = 0; c < column.words * 64; c += kStep) {
-          const int channel = first_channel + c + block * kOutputs;
+          const int channel = column.first_channel + c + block * kOutputs;
           if (channel >= out_c) break;
-          for (int part = 0; part < kPieceChannels; part += Floats::kLanes) {
-            if (channel + part >= out_c) break;
-            const auto cursor = sink.at(channel + part, 0);
-            for (int i = 0; i < count; ++i) {
-              const int pixels = column.pixels_in(begin + i);
-              for (int p = 0; p < pixels; ++p) {
-                const int piece = (p * column.words * 64 + c) / kStep;
-                const char* at =
-                    reinterpret_cast<const char*>(pieces[i][piece % kRows]) + 16 * (piece / kRows);
-                const int x = (begin + i) * column.pixels + p;
-                if constexpr (kBytes) {
-                  sink.put(cursor, x, V::widen8(at + part));
-                } else {
-                  sink.put(cursor, x, V::widen16(at));
-                }
-              }
+          for (int p = 0; p < plan.pixels; ++p) {
+            const int piece = (p * column.words * 64 + c) / kStep;
+            const char* at =
+                reinterpret_cast<const char*>(pieces[0][piece % kRows]) + 16 * (piece / kRows);
+            const bool beyond = begin + count == plan.vectors && p >= plan.last_pixels;
+            const int x = begin * plan.pixels + p, used = count - int(beyond);
+            for (int part = 0; part < kPieceChannels; part += Floats::kLanes) {
+              if (channel + part < out_c) put(sink, channel + part, x, plan.pixels, used, at + part);
             }
           }
         }
@@ -306,70 +321,95 @@ struct GroupLanes {
     }
   }
 
-  // run(column, window, blocks, index of the column) for each column.
-  template <class Run>
-  [[gnu::always_inline]] static void for_columns(const ConvShape& shape, const Cut& cut,
-                                                 const void* prepared, const uint64_t* const* in,
-                                                 const Run& run) {
-    const uint64_t* blocks = reinterpret_cast<const uint64_t*>(
-        static_cast<const int32_t*>(prepared) + padded_channels(shape.out_c));
-    Window window;
-    window.count = cut.taps;
-    const int step = shape.stride * cut.words;
-    for (int column = 0; column < cut.columns; ++column, blocks += kBlocks * cut.block_words()) {
-      const int words = cut.words_in(column);
-      for (int t = 0; t < cut.taps; ++t) {
-        window.taps[t] = in[t / shape.kernel] + t % shape.kernel * cut.words + column * V::kWords;
-      }
-      const int last = (shape.out_w - 1) % cut.pixels + 1;
-      const Column vectors = {typename V::Loader(words, step, cut.pixels),
-                              typename V::Loader(words, step, last),
-                              words,
-                              cut.pixels,
-                              step,
-                              shape.out_w};
-      run(vectors, window, blocks, column);
+  // The same channels of `count` vectors, `pixels` apart.
+  template <class Sink>
+  [[gnu::always_inline]] static void put(const Sink& sink, int channel, int x, int pixels,
+                                         int count, const char* at) {
+    constexpr size_t kBytesOfVector = sizeof(uint64_t) * kRows * V::kWords;
+    const auto cursor = sink.at(channel, x);
+    if (count == kChunk) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kChunk; ++i) sink.put(cursor, i * pixels, widen(at + i * kBytesOfVector));
+    } else {
+      for (int i = 0; i < count; ++i) sink.put(cursor, i * pixels, widen(at + i * kBytesOfVector));
     }
   }
+
+  [[gnu::always_inline]] static typename Floats::I widen(const char* at) {
+    if constexpr (kBytes) {
+      return V::widen8(at);
+    } else {
+      return V::widen16(at);
+    }
+  }
+
+  // run(plan, column) for each column.
+  template <class Run>
+  [[gnu::always_inline]] static void for_columns(const ConvShape& shape, const void* prepared,
+                                                 const uint64_t* const* in, const Run& run) {
+    const Plan& plan = *static_cast<const Plan*>(prepared);
+    Column column;
+    column.blocks = reinterpret_cast<const uint64_t*>(thresholds_of(prepared) +
+                                                      padded_channels(shape.out_c));
+    column.taps.count = plan.taps;
+    for (int i = 0; i < plan.columns; ++i) {
+      const bool is_last = i + 1 == plan.columns;
+      int t = 0;
+      for (int ky = 0; ky < plan.kernel; ++ky) {
+        const uint64_t* at = in[ky] + i * V::kWords;
+        for (int kx = 0; kx < plan.kernel; ++kx, at += plan.words) column.taps.at[t++] = at;
+      }
+      column.full = &plan.full[is_last];
+      column.last = &plan.last[is_last];
+      column.words = is_last ? plan.last_words : V::kWords;
+      column.first_channel = i * V::kWords * 64;
+      run(plan, column);
+      column.blocks += kBlocks * plan.block_words();
+    }
+  }
+
+  // The four versions of a function: kMasked, kSpread.
+  template <class Run>
+  [[gnu::always_inline]] static void choose(const Plan& plan, const Run& run) {
+    if constexpr (!kPaired) {
+      if (plan.masked) {
+        return plan.spread ? run(True(), True()) : run(True(), False());
+      }
+    }
+    plan.spread ? run(False(), True()) : run(False(), False());
+  }
+  using True = std::true_type;
+  using False = std::false_type;
 
   template <class Sink>
   static void run_with(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
                        const Sink& sink) {
-    const Cut cut(shape);
-    for_columns(shape, cut, prepared, in,
-                [&](const Column& column, const Window& window, const uint64_t* blocks, int index) {
-                  const int first = index * V::kWords * 64;
-                  if (!cut.masked) {
-                    finish<false>(window, column, cut, blocks, first, shape.out_c, sink);
-                  } else if constexpr (!kPaired) {
-                    finish<true>(window, column, cut, blocks, first, shape.out_c, sink);
-                  }
-                });
+    for_columns(shape, prepared, in, [&](const Plan& plan, const Column& column) {
+      choose(plan, [&](auto masked, auto spread) {
+        finish<decltype(masked)::value, decltype(spread)::value>(plan, column, sink, shape.out_c);
+      });
+    });
   }
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    with_float_sink<Floats>(shape, constants, row.shortcut, row.out,
-                            [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
+    with_float_sink<Floats>(
+        shape, constants, row.shortcut, row.out,
+        [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
                                 const Bconv2dRow& row) {
     if (!compares_in_lanes(shape)) {
-      const int32_t* threshold = static_cast<const int32_t*>(prepared);
       return run_with(shape, prepared, row.in,
-                      ThresholdSink<Floats>(shape, threshold, row.out.bits));
+                      ThresholdSink<Floats>(shape, thresholds_of(prepared), row.out.bits));
     }
-    const Cut cut(shape);
-    for_columns(shape, cut, prepared, row.in,
-                [&](const Column& column, const Window& window, const uint64_t* blocks, int index) {
-                  uint64_t* out = row.out.bits + index * V::kWords;
-                  if (!cut.masked) {
-                    compare<false>(window, column, cut, blocks, out);
-                  } else if constexpr (!kPaired) {
-                    compare<true>(window, column, cut, blocks, out);
-                  }
-                });
+    for_columns(shape, prepared, row.in, [&](const Plan& plan, const Column& column) {
+      uint64_t* out = row.out.bits + column.first_channel / 64;
+      choose(plan, [&](auto masked, auto spread) {
+        compare<decltype(masked)::value, decltype(spread)::value>(plan, column, out);
+      });
+    });
   }
 
   static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {

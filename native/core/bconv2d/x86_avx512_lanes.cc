@@ -17,26 +17,24 @@ namespace {
 // The words of `pixels` pixels, `step` words apart, side by side in a vector.
 class PixelLoader {
  public:
-  PixelLoader(int words, int step, int pixels) : spread_(pixels > 1 && step != words) {
-    const int span = spread_ ? (pixels - 1) * step + words : pixels * words;  // at most 15
+  PixelLoader() = default;
+  PixelLoader(int words, int step, int pixels) {
+    const int span = pixels > 1 ? (pixels - 1) * step + words : words;  // at most 15
     first_ = __mmask8((1u << (span < 8 ? span : 8)) - 1);
     second_ = __mmask8(span > 8 ? (1u << (span - 8)) - 1 : 0);
-    if (!spread_) return;
-    alignas(64) int64_t index[8] = {};
-    for (int i = 0; i < pixels * words && i < 8; ++i) index[i] = i / words * step + i % words;
-    index_ = _mm512_load_si512(index);
+    for (int i = 0; i < 8; ++i) index_[i] = i < pixels * words ? i / words * step + i % words : 0;
   }
-  __m512i load(const uint64_t* p) const {
+  template <bool kSpread>
+  [[gnu::always_inline]] __m512i load(const uint64_t* p) const {
     const __m512i near = _mm512_maskz_loadu_epi64(first_, p);
-    if (!spread_) return near;
+    if (!kSpread) return near;
     const __m512i far = _mm512_maskz_loadu_epi64(second_, p + (second_ ? 8 : 0));
-    return _mm512_permutex2var_epi64(near, index_, far);
+    return _mm512_permutex2var_epi64(near, _mm512_load_si512(index_), far);
   }
 
  private:
-  __m512i index_;
+  alignas(64) int64_t index_[8];
   __mmask8 first_, second_;
-  bool spread_;
 };
 
 struct Avx512Lanes {
