@@ -24,6 +24,7 @@
 #include <new>
 
 #include "core/bconv2d/bconv2d.h"
+#include "core/bconv2d/pieces.h"
 #include "core/bconv2d/placement.h"
 #include "core/epilogue/sink.h"
 
@@ -143,13 +144,14 @@ struct Depthwise3x3 {
     const int words = is_last ? plan.last_words : V::kWords;
     const auto pass = [&](const typename V::Loader& loader, size_t offset, int pixels)
                           __attribute__((always_inline)) {
-      Bits plane[kPlanes];
-      count<kSpread>(window, filter, loader, offset, plane);
-      Bits bits = V::or_not(plane[0], least[0]);
+                            Bits plane[kPlanes];
+                            count<kSpread>(window, filter, loader, offset, plane);
+                            Bits bits = V::or_not(plane[0], least[0]);
 #pragma GCC unroll 4
-      for (int i = 1; i < kPlanes; ++i) bits = V::decide(plane[i], least[i], bits);
-      V::store_words(out, bits, words * pixels);
-    };
+                            for (int i = 1; i < kPlanes; ++i)
+                              bits = V::decide(plane[i], least[i], bits);
+                            V::store_words(out, bits, words * pixels);
+                          };
     const typename V::Loader full = plan.full[is_last];
     const size_t step = size_t(plan.pixels) * plan.step, end = (plan.vectors - 1) * step;
     const size_t out_step = size_t(plan.pixels) * plan.words;
@@ -160,16 +162,14 @@ struct Depthwise3x3 {
   }
 
   template <bool kSpread, class Sink>
-  static void finish(const ConvShape& shape, const Plan& plan, int column,
-                     const uint64_t* constants, const uint64_t* const* in,
-                     const Sink& shared_sink) {
-    const Sink sink = shared_sink;
+  static void finish(const Plan& plan, int column, const uint64_t* constants,
+                     const uint64_t* const* in, const Sink& sink) {
     const Window window = window_of(plan, column, in);
     Bits filter[kTaps];
 #pragma GCC unroll 9
     for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(constants + t * V::kWords);
     const bool is_last_column = column + 1 == plan.columns;
-    const int channels = (is_last_column ? plan.last_words : V::kWords) * 64;
+    const unsigned pixel_pieces = unsigned(is_last_column ? plan.last_words : V::kWords) * 4;
     const int first = column * V::kWords * 64, pixels = plan.pixels;
     const size_t step = size_t(pixels) * plan.step;
     alignas(64) char bytes[kChunk][V::kWords * 64];
@@ -188,15 +188,11 @@ struct Depthwise3x3 {
           V::expand(planes[0] + word, V::kWords, bytes[i] + 64 * word);
         }
       }
-      for (int c = 0; c < channels && first + c < shape.out_c; c += Floats::kLanes) {
-        for (int p = 0; p < pixels; ++p) {
-          const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
-          const auto cursor = sink.at(first + c, begin * pixels + p);
-          const char* at = bytes[0] + p * channels + c;
-          for (int i = 0; i < vectors - int(beyond); ++i) {
-            sink.put(cursor, i * pixels, V::widen8(at + i * V::kWords * 64));
-          }
-        }
+      for (int p = 0; p < pixels; ++p) {
+        const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
+        const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first, 16};
+        put_pieces<V, 1, V::kWords * 64, true, kChunk>(sink.every(pixels, p), bytes[0], pixel,
+                                                       begin, vectors - int(beyond));
       }
     }
   }
@@ -211,17 +207,16 @@ struct Depthwise3x3 {
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
     const Plan& plan = *static_cast<const Plan*>(prepared);
     const uint64_t* own = constants_of(prepared);
-    with_float_sink<Floats>(
-        shape, constants, row.shortcut, row.out, [&](const auto& sink) {
-          for (int i = 0; i < plan.columns; ++i) {
-            const uint64_t* column = own + i * kColumnWords;
-            if (plan.spread) {
-              finish<true>(shape, plan, i, column, row.in, sink);
-            } else {
-              finish<false>(shape, plan, i, column, row.in, sink);
-            }
-          }
-        });
+    with_float_sink<Floats>(shape, constants, row.shortcut, row.out, [&](const auto& sink) {
+      for (int i = 0; i < plan.columns; ++i) {
+        const uint64_t* column = own + i * kColumnWords;
+        if (plan.spread) {
+          finish<true>(plan, i, column, row.in, sink);
+        } else {
+          finish<false>(plan, i, column, row.in, sink);
+        }
+      }
+    });
   }
 
   static void run_threshold_row(const ConvShape&, const void* prepared, const Bconv2dRow& row) {

@@ -23,13 +23,15 @@
 //           pair][kOutputs][kWords]
 //
 // V offers
-//   kWords, Bits, Count, Floats, kCountsBytes (popcounts stay in bytes until total<L>)
+//   kWords, kAccumulators, Bits, Count, Floats
+//   kCountsBytes: popcounts stay in bytes until total<L>
 //   Loader(words, step, pixels): load<kSpread>(p) gives the words of `pixels` pixels, `step` words
 //   apart; kSpread if they are not side by side
 //   constant(p) (aligned), differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
 //   pair_low(a, b), pair_high(a, b)       half lanes of 4 bits: a.low, b.low and a.high, b.high
 //   count<L>(sum, x)                      sum + popcount(x) per lane of L bits, or per byte of it
 //   total<L>(sum), add<L>(a, b)           the sum of each lane; per lane of L bits
+//   pin(sum)                              sum; keeps the compiler from moving work across it
 //   collect<L>(bits, sum)                 per lane of L bits: bits >> 1, and sum's top bit on top
 //   interleave<W>(a, b, &low, &high)      elements of W bits, within 128-bit chunks
 //   merge<W>(a, b)                        a | b << W, per 2 * W bits
@@ -42,6 +44,7 @@
 #include <type_traits>
 
 #include "core/bconv2d/bconv2d.h"
+#include "core/bconv2d/pieces.h"
 #include "core/bconv2d/placement.h"
 #include "core/epilogue/sink.h"
 
@@ -62,6 +65,8 @@ struct GroupLanes {
   static constexpr int kInputs = kPaired ? 2 : 1;
   static constexpr int kMostTaps = kPaired ? 31 : 63;  // 8 bits of each in a byte
   static constexpr int kChunk = 4;  // vectors of pixels that share the epilogue's constants
+  static constexpr int kTogether = V::kAccumulators / kOutputs;  // that share a load of the filters
+  static_assert(kTogether == 1 || kTogether == 2, "");
 
   // What does not change from row to row: how pixels fill vectors.
   struct alignas(64) Plan {
@@ -202,90 +207,154 @@ struct GroupLanes {
     }
   }
 
+  // Where the taps of output pixel 0 stand; kTaps: 9, or 0 for any number.
+  template <int kTaps>
   struct Taps {
-    const uint64_t* at[kMostTaps];  // of output pixel 0, first word of the column
+    const uint64_t* at[kTaps ? kTaps : kMostTaps];
     int count;
+
+    [[gnu::always_inline]] Taps(const uint64_t* const* in, int first_word, const Plan& plan)
+        : count(kTaps ? kTaps : plan.taps) {
+      const int kernel = kTaps ? 3 : plan.kernel;
+      for (int ky = 0, t = 0; ky < kernel; ++ky) {
+        const uint64_t* word = in[ky] + first_word;
+        for (int kx = 0; kx < kernel; ++kx, word += plan.words) at[t++] = word;
+      }
+    }
   };
 
-  // One vector of input pixels, `offset` words from the first; kOutputs outputs of each lane. kStart:
-  // the sums begin at the block's start, and are compared with 0 in the top bit.
-  template <bool kMasked, bool kStart, bool kSpread>
-  [[gnu::always_inline]] static void add_up(const Taps& taps, const typename V::Loader& loader,
-                                            size_t offset, const uint64_t* block, Count* sum) {
+  // kVectors vectors of input pixels, `offset` words from the first and `step` from one to the
+  // next; kOutputs outputs of each lane. kStart: the sums begin at the block's start, and are
+  // compared with 0 in the top bit. kTaps: 9, unrolled, or 0, any number. The compiler is kept from
+  // gathering the xors of several taps, for which there are no registers.
+  template <bool kMasked, bool kStart, bool kSpread, int kTaps, int kVectors>
+  [[gnu::always_inline]] static void add_up(const Taps<kTaps>& taps,
+                                            const typename V::Loader& loader, size_t offset,
+                                            size_t step, const uint64_t* block,
+                                            Count (*sum)[kOutputs]) {
     constexpr bool kStartFirst = kStart && (kLaneBits == 8 || !V::kCountsBytes);
     const uint64_t* filters = block + kOutputs * V::kWords * (kMasked ? 2 : 1);
-    Bits mask[kOutputs];
 #pragma GCC unroll 16
     for (int o = 0; o < kOutputs; ++o) {
-      sum[o] = kStartFirst ? Count(V::constant(block + o * V::kWords)) : V::zero();
-      if (kMasked) mask[o] = V::constant(block + (kOutputs + o) * V::kWords);
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        sum[v][o] = kStartFirst ? Count(V::constant(block + o * V::kWords)) : V::zero();
+      }
     }
-#pragma GCC unroll 1
-    for (int t = 0; t < taps.count; t += kInputs) {
-      Bits a[kInputs];
-      if constexpr (kPaired) {
-        const Bits first = loader.template load<kSpread>(taps.at[t] + offset);
-        Bits second = Bits(V::zero());
-        if (t + 1 < taps.count) second = loader.template load<kSpread>(taps.at[t + 1] + offset);
-        a[0] = V::pair_low(first, second);
-        a[1] = V::pair_high(first, second);
-      } else {
-        a[0] = loader.template load<kSpread>(taps.at[t] + offset);
+    const auto add_taps = [&](int t) __attribute__((always_inline)) {
+      Bits a[kVectors][kInputs];
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const size_t at = offset + v * step;
+        if constexpr (kPaired) {
+          const Bits first = loader.template load<kSpread>(taps.at[t] + at);
+          Bits second = Bits(V::zero());
+          if (t + 1 < taps.count) second = loader.template load<kSpread>(taps.at[t + 1] + at);
+          a[v][0] = V::pair_low(first, second);
+          a[v][1] = V::pair_high(first, second);
+        } else {
+          a[v][0] = loader.template load<kSpread>(taps.at[t] + at);
+        }
       }
 #pragma GCC unroll 16
       for (int o = 0; o < kOutputs; ++o, filters += V::kWords) {
-        const Bits in = a[o * kInputs / kOutputs], w = V::constant(filters);
-        const Bits x_or = kMasked ? V::differ_masked(in, mask[o], w) : V::differ(in, w);
-        sum[o] = V::template count<kLaneBits>(sum[o], x_or);
+        const Bits w = V::constant(filters);
+#pragma GCC unroll 2
+        for (int v = 0; v < kVectors; ++v) {
+          const Bits in = a[v][o * kInputs / kOutputs];
+          const Bits x_or =
+              kMasked ? V::differ_masked(in, V::constant(block + (kOutputs + o) * V::kWords), w)
+                      : V::differ(in, w);
+          sum[v][o] = V::pin(V::template count<kLaneBits>(sum[v][o], x_or));
+        }
       }
+    };
+    if constexpr (kTaps != 0) {
+#pragma GCC unroll 9
+      for (int t = 0; t < kTaps; t += kInputs) add_taps(t);
+    } else {
+#pragma GCC unroll 1
+      for (int t = 0; t < taps.count; t += kInputs) add_taps(t);
     }
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
 #pragma GCC unroll 16
-    for (int o = 0; o < kOutputs; ++o) {
-      sum[o] = V::template total<kLaneBits>(sum[o]);
-      if constexpr (kStart && !kStartFirst) {
-        sum[o] = V::template add<kLaneBits>(sum[o], Count(V::constant(block + o * V::kWords)));
+      for (int o = 0; o < kOutputs; ++o) {
+        sum[v][o] = V::template total<kLaneBits>(sum[v][o]);
+        if constexpr (kStart && !kStartFirst) {
+          const Count start = Count(V::constant(block + o * V::kWords));
+          sum[v][o] = V::template add<kLaneBits>(sum[v][o], start);
+        }
       }
     }
   }
 
   // One column of an output row.
   struct Column {
-    Taps taps;
+    const uint64_t* const* in;
     const typename V::Loader *full, *last;
     const uint64_t* blocks;
     int words, first_channel;
   };
 
-  // Integer epilogue: the lanes of the output are the bits. Loader and taps are copied, so that no
-  // store can alias them.
-  template <bool kMasked, bool kSpread>
-  static void compare(const Plan& plan, const Column& column, uint64_t* out) {
-    const Taps taps = column.taps;
-    typename V::Loader loader = *column.full;
-    const int words = plan.words, pixels = plan.pixels, vectors = plan.vectors;
-    const size_t step = size_t(pixels) * plan.step, block_words = plan.block_words();
-    const uint64_t* const blocks = column.blocks;
-    for (int vector = 0; vector < vectors; ++vector, out += pixels * words) {
-      const bool is_last = vector + 1 == vectors;
-      if (is_last) loader = *column.last;
-      Bits bits = Bits(V::zero());
-#pragma GCC unroll 1
-      for (int block = 0; block < kBlocks; ++block) {
-        Count sum[kOutputs];
-        add_up<kMasked, true, kSpread>(taps, loader, vector * step, blocks + block * block_words,
-                                       sum);
-#pragma GCC unroll 16
-        for (int o = 0; o < kOutputs; ++o) bits = V::template collect<kLaneBits>(bits, sum[o]);
+  // run(vector, loader, how many) for the vectors of pixels begin .. end - 1, kTogether at a time.
+  template <class Run>
+  [[gnu::always_inline]] static void for_vectors(const Plan& plan, const Column& column, int begin,
+                                                 int end, const Run& run) {
+    const bool partial = end == plan.vectors && plan.last_pixels != plan.pixels;
+    const int full = end - int(partial);
+    int vector = begin;
+    {
+      const typename V::Loader loader = *column.full;
+      for (; vector + kTogether <= full; vector += kTogether) {
+        run(vector, loader, std::integral_constant<int, kTogether>());
       }
-      V::store_words(out, bits, column.words * (is_last ? plan.last_pixels : pixels));
+      if (vector < full) run(vector++, loader, std::integral_constant<int, 1>());
     }
+    if (partial) run(vector, *column.last, std::integral_constant<int, 1>());
+  }
+
+  // Integer epilogue: the lanes of the output are the bits.
+  template <bool kMasked, bool kSpread, int kTaps>
+  static void compare(const Plan& plan, const Column& column, uint64_t* out) {
+    const Taps<kTaps> taps(column.in, column.first_channel / 64, plan);
+    const uint64_t* const blocks = column.blocks;
+    const size_t step = size_t(plan.pixels) * plan.step, block_words = plan.block_words();
+    const size_t out_step = size_t(plan.pixels) * plan.words;
+    const int full_words = column.words * plan.pixels;
+    const int last_words = column.words * plan.last_pixels, last = plan.vectors - 1;
+    for_vectors(plan, column, 0, plan.vectors,
+                [&](int vector, const typename V::Loader& loader, auto together)
+                    __attribute__((always_inline)) {
+                      constexpr int kVectors = decltype(together)::value;
+                      Bits bits[kVectors];
+#pragma GCC unroll 2
+                      for (int v = 0; v < kVectors; ++v) bits[v] = Bits(V::zero());
+#pragma GCC unroll 1
+                      for (int block = 0; block < kBlocks; ++block) {
+                        Count sum[kVectors][kOutputs];
+                        add_up<kMasked, true, kSpread, kTaps, kVectors>(
+                            taps, loader, vector * step, step, blocks + block * block_words, sum);
+#pragma GCC unroll 16
+                        for (int o = 0; o < kOutputs; ++o) {
+#pragma GCC unroll 2
+                          for (int v = 0; v < kVectors; ++v) {
+                            bits[v] = V::template collect<kLaneBits>(bits[v], sum[v][o]);
+                          }
+                        }
+                      }
+#pragma GCC unroll 2
+                      for (int v = 0; v < kVectors; ++v) {
+                        V::store_words(out + (vector + v) * out_step, bits[v],
+                                       vector + v == last ? last_words : full_words);
+                      }
+                    });
   }
 
   // Sums in the order of the channels, handed to the sink for a chunk of vectors at a time.
-  template <bool kMasked, bool kSpread, class Sink>
-  static void finish(const Plan& plan, const Column& column, const Sink& shared_sink, int out_c) {
-    const Sink sink = shared_sink;
-    const Taps taps = column.taps;
+  template <bool kMasked, bool kSpread, int kTaps, class Sink>
+  static void finish(const Plan& plan, const Column& column, const Sink& sink) {
+    const Taps<kTaps> taps(column.in, column.first_channel / 64, plan);
     alignas(64) uint64_t pieces[kChunk][kRows][V::kWords];
     constexpr int kStep = kBytes ? kPieceChannels : kLaneBits;  // channels between pieces
     const size_t step = size_t(plan.pixels) * plan.step, block_words = plan.block_words();
@@ -293,53 +362,33 @@ struct GroupLanes {
       const int left = plan.vectors - begin, count = left < kChunk ? left : kChunk;
 #pragma GCC unroll 1
       for (int block = 0; block < kBlocks; ++block) {
-        for (int i = 0; i < count; ++i) {
-          const bool is_last = begin + i + 1 == plan.vectors;
-          Count sum[kOutputs], rows[kRows];
-          add_up<kMasked, false, kSpread>(taps, is_last ? *column.last : *column.full,
-                                          (begin + i) * step, column.blocks + block * block_words,
-                                          sum);
-          transpose(sum, rows);
+        const uint64_t* const constants = column.blocks + block * block_words;
+        for_vectors(plan, column, begin, begin + count,
+                    [&](int vector, const typename V::Loader& loader, auto together)
+                        __attribute__((always_inline)) {
+                          constexpr int kVectors = decltype(together)::value;
+                          Count sum[kVectors][kOutputs];
+                          add_up<kMasked, false, kSpread, kTaps, kVectors>(
+                              taps, loader, vector * step, step, constants, sum);
+#pragma GCC unroll 2
+                          for (int v = 0; v < kVectors; ++v) {
+                            Count rows[kRows];
+                            transpose(sum[v], rows);
 #pragma GCC unroll 8
-          for (int r = 0; r < kRows; ++r) V::store(pieces[i][r], rows[r]);
-        }
-        for (int c = 0; c < column.words * 64; c += kStep) {
-          const int channel = column.first_channel + c + block * kOutputs;
-          if (channel >= out_c) break;
-          for (int p = 0; p < plan.pixels; ++p) {
-            const int piece = (p * column.words * 64 + c) / kStep;
-            const char* at =
-                reinterpret_cast<const char*>(pieces[0][piece % kRows]) + 16 * (piece / kRows);
-            const bool beyond = begin + count == plan.vectors && p >= plan.last_pixels;
-            const int x = begin * plan.pixels + p, used = count - int(beyond);
-            for (int part = 0; part < kPieceChannels; part += Floats::kLanes) {
-              if (channel + part < out_c) put(sink, channel + part, x, plan.pixels, used, at + part);
-            }
-          }
+                            for (int r = 0; r < kRows; ++r)
+                              V::store(pieces[vector - begin + v][r], rows[r]);
+                          }
+                        });
+        const char* bytes = reinterpret_cast<const char*>(pieces);
+        for (int p = 0; p < plan.pixels; ++p) {
+          const bool beyond = begin + count == plan.vectors && p >= plan.last_pixels;
+          const unsigned pixel_pieces = unsigned(column.words) * 64 / kStep;
+          const PixelPieces pixel = {p * pixel_pieces, pixel_pieces,
+                                     column.first_channel + block * kOutputs, kStep};
+          put_pieces<V, kRows, V::kWords * 8, kBytes, kChunk>(sink.every(plan.pixels, p), bytes,
+                                                              pixel, begin, count - int(beyond));
         }
       }
-    }
-  }
-
-  // The same channels of `count` vectors, `pixels` apart.
-  template <class Sink>
-  [[gnu::always_inline]] static void put(const Sink& sink, int channel, int x, int pixels,
-                                         int count, const char* at) {
-    constexpr size_t kBytesOfVector = sizeof(uint64_t) * kRows * V::kWords;
-    const auto cursor = sink.at(channel, x);
-    if (count == kChunk) {
-#pragma GCC unroll 8
-      for (int i = 0; i < kChunk; ++i) sink.put(cursor, i * pixels, widen(at + i * kBytesOfVector));
-    } else {
-      for (int i = 0; i < count; ++i) sink.put(cursor, i * pixels, widen(at + i * kBytesOfVector));
-    }
-  }
-
-  [[gnu::always_inline]] static typename Floats::I widen(const char* at) {
-    if constexpr (kBytes) {
-      return V::widen8(at);
-    } else {
-      return V::widen16(at);
     }
   }
 
@@ -349,16 +398,11 @@ struct GroupLanes {
                                                  const uint64_t* const* in, const Run& run) {
     const Plan& plan = *static_cast<const Plan*>(prepared);
     Column column;
-    column.blocks = reinterpret_cast<const uint64_t*>(thresholds_of(prepared) +
-                                                      padded_channels(shape.out_c));
-    column.taps.count = plan.taps;
+    column.blocks =
+        reinterpret_cast<const uint64_t*>(thresholds_of(prepared) + padded_channels(shape.out_c));
+    column.in = in;
     for (int i = 0; i < plan.columns; ++i) {
       const bool is_last = i + 1 == plan.columns;
-      int t = 0;
-      for (int ky = 0; ky < plan.kernel; ++ky) {
-        const uint64_t* at = in[ky] + i * V::kWords;
-        for (int kx = 0; kx < plan.kernel; ++kx, at += plan.words) column.taps.at[t++] = at;
-      }
       column.full = &plan.full[is_last];
       column.last = &plan.last[is_last];
       column.words = is_last ? plan.last_words : V::kWords;
@@ -368,34 +412,40 @@ struct GroupLanes {
     }
   }
 
-  // The four versions of a function: kMasked, kSpread.
+  // The versions of a function: kMasked, kSpread, kTaps.
   template <class Run>
   [[gnu::always_inline]] static void choose(const Plan& plan, const Run& run) {
+    using Nine = std::integral_constant<int, 9>;
+    using Any = std::integral_constant<int, 0>;
     if constexpr (!kPaired) {
       if (plan.masked) {
-        return plan.spread ? run(True(), True()) : run(True(), False());
+        return plan.spread ? run(std::true_type(), std::true_type(), Any())
+                           : run(std::true_type(), std::false_type(), Any());
       }
     }
-    plan.spread ? run(False(), True()) : run(False(), False());
+    if (plan.taps == 9) {
+      plan.spread ? run(std::false_type(), std::true_type(), Nine())
+                  : run(std::false_type(), std::false_type(), Nine());
+    } else {
+      plan.spread ? run(std::false_type(), std::true_type(), Any())
+                  : run(std::false_type(), std::false_type(), Any());
+    }
   }
-  using True = std::true_type;
-  using False = std::false_type;
 
   template <class Sink>
   static void run_with(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
                        const Sink& sink) {
     for_columns(shape, prepared, in, [&](const Plan& plan, const Column& column) {
-      choose(plan, [&](auto masked, auto spread) {
-        finish<decltype(masked)::value, decltype(spread)::value>(plan, column, sink, shape.out_c);
+      choose(plan, [&](auto masked, auto spread, auto taps) {
+        finish<masked.value, spread.value, taps.value>(plan, column, sink);
       });
     });
   }
 
   static void run_row(const ConvShape& shape, const void* prepared,
                       const EpilogueConstants& constants, const Bconv2dRow& row) {
-    with_float_sink<Floats>(
-        shape, constants, row.shortcut, row.out,
-        [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
+    with_float_sink<Floats>(shape, constants, row.shortcut, row.out,
+                            [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
@@ -406,8 +456,8 @@ struct GroupLanes {
     }
     for_columns(shape, prepared, row.in, [&](const Plan& plan, const Column& column) {
       uint64_t* out = row.out.bits + column.first_channel / 64;
-      choose(plan, [&](auto masked, auto spread) {
-        compare<decltype(masked)::value, decltype(spread)::value>(plan, column, out);
+      choose(plan, [&](auto masked, auto spread, auto taps) {
+        compare<masked.value, spread.value, taps.value>(plan, column, out);
       });
     });
   }

@@ -43,6 +43,7 @@ struct Avx512Lanes {
   using Loader = PixelLoader;
   using Floats = Avx512;
   static constexpr int kWords = 8;
+  static constexpr int kAccumulators = 16;
   static constexpr bool kCountsBytes = false;
 
   static Bits constant(const uint64_t* p) { return _mm512_load_si512(p); }
@@ -55,6 +56,10 @@ struct Avx512Lanes {
   static Count count(Count sum, Bits x) {
     if constexpr (kBits == 8) return _mm512_add_epi8(sum, _mm512_popcnt_epi8(x));
     if constexpr (kBits == 16) return _mm512_add_epi16(sum, _mm512_popcnt_epi16(x));
+  }
+  static Count pin(Count sum) {
+    asm volatile("" : "+v"(sum));
+    return sum;
   }
   template <int kBits>
   static Count total(Count sum) {

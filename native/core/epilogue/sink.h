@@ -50,7 +50,23 @@ class FloatSink {
         out_(out),
         half_k_(V::broadcast(0.5f * float(shape.k_bits()))),
         channels_(shape.out_c),
-        pixel_bytes_(size_t(words_of(shape.out_c)) * sizeof(uint64_t)) {}
+        pixel_values_(shape.out_c),
+        pixel_bytes_(ptrdiff_t(words_of(shape.out_c) * sizeof(uint64_t))),
+        pixel_shortcuts_(shortcut.channels) {}
+
+  // The sink of every `step`-th pixel from pixel x on.
+  [[gnu::always_inline]] FloatSink every(int step, int x) const {
+    FloatSink some = *this;
+    some.out_.values += out_.values ? x * pixel_values_ : 0;
+    some.out_.bits += out_.bits ? x * pixel_bytes_ / ptrdiff_t(sizeof(uint64_t)) : 0;
+    some.shortcut_.values += shortcut_.values ? x * pixel_shortcuts_ : 0;
+    some.pixel_values_ *= step;
+    some.pixel_bytes_ *= step;
+    some.pixel_shortcuts_ *= step;
+    return some;
+  }
+
+  [[gnu::always_inline]] bool has(int channel) const { return channel < channels_; }
 
   // Channels c .. c + kLanes - 1, as far as there are any, of pixel x; c is a multiple of kLanes.
   [[gnu::always_inline]] Cursor at(int c, int x) const {
@@ -60,7 +76,7 @@ class FloatSink {
     };
     Cursor k;  // every member is set: zeroing it first would cost more than a tile's epilogue
     k.c = c;
-    k.n = int(channels_) - c < V::kLanes ? int(channels_) - c : V::kLanes;
+    k.n = channels_ - c < V::kLanes ? channels_ - c : V::kLanes;
     const F scale = constant(constants_.scale);
     k.scale = V::add(scale, scale);
     k.bias = constant(constants_.bias);
@@ -74,10 +90,10 @@ class FloatSink {
     if (kAll || out_.bits) {
       k.bits = reinterpret_cast<char*>(out_.bits) + x * pixel_bytes_ + unsigned(c) / 8;
     }
-    if (kAll || out_.values) k.values = out_.values + x * channels_ + c;
+    if (kAll || out_.values) k.values = out_.values + x * pixel_values_ + c;
     if (kAll || shortcut_.values) {
       const int from = shortcut_.channels != channels_ ? c % shortcut_.channels : c;
-      k.shortcut = shortcut_.values + ptrdiff_t(x) * shortcut_.channels + from;
+      k.shortcut = shortcut_.values + x * pixel_shortcuts_ + from;
     }
     return k;
   }
@@ -92,22 +108,22 @@ class FloatSink {
     constexpr bool kAll = kKind == EpilogueKind::kBlock;
     const int n = kAll ? V::kLanes : k.n;
     if (kAll || k.shortcut) {
-      y = V::add(y, V::load(k.shortcut + ptrdiff_t(p) * shortcut_.channels, n));
+      y = V::add(y, V::load(k.shortcut + p * pixel_shortcuts_, n));
     }
     if (kAll || k.rprelu) y = V::add(V::prelu(k.beta, y), k.zeta);
-    if (kAll || k.values) V::store(k.values + ptrdiff_t(p) * channels_, y, n);
+    if (kAll || k.values) V::store(k.values + p * pixel_values_, y, n);
     if (kAll || k.bits) {
       V::store_bits(k.bits + p * pixel_bytes_, k.c, V::less(y, k.threshold));
     }
   }
 
  private:
-  const EpilogueConstants constants_;
-  const ShortcutRow shortcut_;
-  const RowOutput out_;
-  const F half_k_;
-  const ptrdiff_t channels_;
-  const ptrdiff_t pixel_bytes_;
+  EpilogueConstants constants_;
+  ShortcutRow shortcut_;
+  RowOutput out_;
+  F half_k_;
+  int channels_;
+  ptrdiff_t pixel_values_, pixel_bytes_, pixel_shortcuts_;  // from one pixel to the next
 };
 
 template <class V>
@@ -126,7 +142,17 @@ class ThresholdSink {
                                        uint64_t* bits)
       : threshold_(threshold),
         bits_(reinterpret_cast<char*>(bits)),
+        channels_(shape.out_c),
         pixel_bytes_(ptrdiff_t(words_of(shape.out_c) * sizeof(uint64_t))) {}
+
+  [[gnu::always_inline]] ThresholdSink every(int step, int x) const {
+    ThresholdSink some = *this;
+    some.bits_ += x * pixel_bytes_;
+    some.pixel_bytes_ *= step;
+    return some;
+  }
+
+  [[gnu::always_inline]] bool has(int channel) const { return channel < channels_; }
 
   [[gnu::always_inline]] Cursor at(int c, int x) const {
     return {V::load_int(threshold_ + c, V::kLanes), bits_ + x * pixel_bytes_ + unsigned(c) / 8, c};
@@ -139,7 +165,8 @@ class ThresholdSink {
  private:
   const int32_t* threshold_;
   char* bits_;
-  const ptrdiff_t pixel_bytes_;
+  int channels_;
+  ptrdiff_t pixel_bytes_;
 };
 
 // use(sink) with the FloatSink that fits.

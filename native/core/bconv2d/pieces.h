@@ -1,0 +1,54 @@
+// Sums that a kernel leaves in memory, in pieces of 16 bytes, on their way to the sink: a chunk of
+// vectors of pixels shares the loads of the epilogue's constants.
+//
+//   pieces[vector][row i][chunk q of 16 bytes] is piece q * kRows + i of the vector
+//
+// A piece holds 16 channels as uint8 or 8 as uint16.
+#pragma once
+
+#include "core/bconv2d/bconv2d.h"
+#include "core/epilogue/sink.h"
+
+namespace bnn {
+
+// Which pieces of a vector belong to one of its pixels.
+struct PixelPieces {
+  unsigned first, count;  // pieces
+  int channel, step;      // first channel; channels from one piece to the next
+};
+
+// V offers Floats and widen8(p), widen16(p). kRowBytes: of one row of pieces. The vectors stand for
+// the pixels x, x + 1, .. of `shared_sink`.
+template <class V, int kRows, int kRowBytes, bool kBytes, int kChunk, class Sink>
+[[gnu::noinline]] void put_pieces(const Sink& shared_sink, const char* pieces,
+                                  const PixelPieces& pixel, int x, int vectors) {
+  using Floats = typename V::Floats;
+  constexpr int kVectorBytes = kRows * kRowBytes, kChannels = kBytes ? 16 : 8;
+  const Sink sink = shared_sink;
+  const auto widen = [](const char* at) __attribute__((always_inline)) {
+    if constexpr (kBytes) {
+      return V::widen8(at);
+    } else {
+      return V::widen16(at);
+    }
+  };
+  int channel = pixel.channel;
+  const unsigned end = pixel.first + pixel.count;
+  for (unsigned piece = pixel.first; piece != end; ++piece, channel += pixel.step) {
+    const char* at = pieces + piece % kRows * kRowBytes + piece / kRows * 16;
+#pragma GCC unroll 4
+    for (int part = 0; part < kChannels; part += Floats::kLanes) {
+      if (!sink.has(channel + part)) return;
+      const auto cursor = sink.at(channel + part, x);
+      if (vectors == kChunk) {
+#pragma GCC unroll 8
+        for (int i = 0; i < kChunk; ++i) sink.put(cursor, i, widen(at + part + i * kVectorBytes));
+      } else {
+#pragma GCC unroll 1
+        for (int i = 0; i < vectors; ++i) sink.put(cursor, i, widen(at + part + i * kVectorBytes));
+      }
+    }
+  }
+}
+
+}  // namespace bnn
