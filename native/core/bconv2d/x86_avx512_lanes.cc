@@ -101,7 +101,11 @@ struct Avx512Lanes {
   }
   static void store(uint64_t* p, Count v) { _mm512_store_si512(p, v); }
   static void store_words(uint64_t* p, Bits v, int n) {
-    _mm512_mask_storeu_epi64(p, __mmask8((1u << n) - 1), v);
+    if (n == kWords) {
+      _mm512_storeu_si512(p, v);
+    } else {
+      _mm512_mask_storeu_epi64(p, __mmask8((1u << n) - 1), v);
+    }
   }
   static __m512i widen8(const char* p) {
     return _mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
