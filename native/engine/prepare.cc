@@ -114,4 +114,11 @@ void prepare_constants(const Constants& constants, void* memory, PreparedStep* p
   prepared->epilogue = {rows[kScale], rows[kBias], rows[kBeta], rows[kZeta], rows[kThreshold]};
 }
 
+bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory) {
+  *memory = allocate(prepared_bytes(*prepared));
+  if (!*memory) return false;
+  prepare_constants(constants, memory->get(), prepared);
+  return true;
+}
+
 }  // namespace bnn

@@ -5,6 +5,7 @@
 #include "core/bconv2d/bconv2d.h"
 #include "core/epilogue/epilogue.h"
 #include "core/float/float_ops.h"
+#include "engine/memory.h"
 #include "engine/step.h"
 
 namespace bnn {
@@ -42,5 +43,8 @@ size_t prepared_bytes(const PreparedStep& prepared);
 
 // Copies and re-tiles the constants into `memory`, 64-byte aligned, prepared_bytes() long.
 void prepare_constants(const Constants& constants, void* memory, PreparedStep* prepared);
+
+// The same in new memory. False: no memory.
+bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory);
 
 }  // namespace bnn

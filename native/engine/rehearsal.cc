@@ -24,11 +24,4 @@ bool Rehearsal::make(const Step& step, uint64_t seed) {
   return true;
 }
 
-bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory) {
-  *memory = allocate(prepared_bytes(*prepared));
-  if (!*memory) return false;
-  prepare_constants(constants, memory->get(), prepared);
-  return true;
-}
-
 }  // namespace bnn

@@ -27,7 +27,4 @@ class Rehearsal {
   OwnScratch scratch_;
 };
 
-// Copies constants into new memory and prepares them. False: no memory.
-bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory);
-
 }  // namespace bnn
