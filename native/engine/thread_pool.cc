@@ -13,8 +13,11 @@
 namespace bnn {
 namespace {
 
-constexpr int64_t kSpinNs = 100'000;  // before sleeping; waking up costs tens of microseconds
-constexpr int kSpinsPerLook = 64;     // at the clock
+// A wait in three parts: alone, then yielding to threads that want this core (the one that is
+// waited for may be among them), then asleep, for waking up costs tens of microseconds.
+constexpr int64_t kAloneNs = 20'000;
+constexpr int64_t kSpinNs = 100'000;
+constexpr int kSpinsPerLook = 64;  // at the clock
 
 void pause() {
 #if defined(__x86_64__)
@@ -33,13 +36,14 @@ int64_t now_ns() {
 // Spins until done() or for kSpinNs; whether it is done.
 template <class Done>
 bool spin(const Done& done) {
-  const int64_t end = now_ns() + kSpinNs;
-  do {
+  const int64_t start = now_ns();
+  for (int64_t spent = 0; spent < kSpinNs; spent = now_ns() - start) {
     for (int i = 0; i < kSpinsPerLook; ++i) {
       if (done()) return true;
       pause();
     }
-  } while (now_ns() < end);
+    if (spent > kAloneNs) sched_yield();
+  }
   return done();
 }
 
