@@ -22,7 +22,8 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
       {"index", "kernel", "iterations", "samples_ns", "warmup_ns", "checked", "cold", "sentinel_ns"}
       or {"index", "error"}. A sample is the duration of `iterations` calls. Each step's output is
       checked against the scalar kernels first; constants and inputs are invented from the seed.
-      A step is timed as it runs in a network: rows from and to rings of a few rows in the cache.
+      A step is timed as it runs in a network: rows from and to rings of a few rows in the cache,
+      constants from behind the second level, for each call uses another copy of them.
       Its kernel's tile is the fastest of a short measurement, unless a kernel is named.
         --isa NAME            instruction set or kernel (default: $BNN_KERNEL, else the best)
         --core N              run on this core alone (default: not pinned)

@@ -131,7 +131,7 @@ const char* compare_float(const PreparedStep& prepared, uint64_t seed, const Ste
 }  // namespace
 
 void Subject::check() {
-  const Step& step = prepared_.step;
+  const Step& step = prepared().step;
   PreparedStep scalar;
   Memory memory;
   InventedConstants invented;
@@ -143,10 +143,10 @@ void Subject::check() {
       invented.make(step, seed_) && prepare_owned(invented.constants, &scalar, &memory) &&
       input.make_input(step, step.shape.in_h) && got.make(step) && want.make(step)) {
     input.invent(step, seed_);
-    if (got.run(prepared_, input.as_input()) && want.run(scalar, input.as_input())) {
+    if (got.run(prepared(), input.as_input()) && want.run(scalar, input.as_input())) {
       wrong = step.kind == StepKind::kBconv2d
                   ? compare_binary(step, got, want)
-                  : compare_float(prepared_, seed_, input.as_input(), got, want);
+                  : compare_float(prepared(), seed_, input.as_input(), got, want);
     }
   }
   if (wrong) std::snprintf(error_, sizeof error_, "step %d: %s", index_, wrong);

@@ -60,7 +60,7 @@ void measure(std::vector<Row>* rows, const MeasureSettings& settings, uint64_t s
     sentinels_ns.push_back(sentinel_ns());
     for (Row* row : order) {
       const Work work = row->subject.work();
-      work.call(work.context);  // its constants and activations back into the caches
+      work.call(work.context);  // its activations back into the caches
       if (sweep) sweep->sweep();
       row->samples_ns.push_back(time_calls(work, row->calibration.iterations));
       if (round + 1 == settings.samples) print_row(*row, sentinels_ns, sweep != nullptr);

@@ -1,7 +1,10 @@
 // One step of a plan made ready to be checked and timed: invented constants, prepared as the
 // executor prepares real ones, and run by the executor's own function on rows that stand as a
-// network's do.
+// network's do. A network's other constants pass through the cache between two runs of a step, so
+// its own come from behind the second level: each run takes another copy of them.
 #pragma once
+
+#include <vector>
 
 #include "doors/board/measure.h"
 #include "engine/rehearsal.h"
@@ -17,7 +20,7 @@ class Subject {
   bool ok() const { return error_[0] == '\0'; }
   const char* error() const { return error_; }
   int index() const { return index_; }
-  const PreparedStep& prepared() const { return prepared_; }
+  const PreparedStep& prepared() const { return copies_[0]; }
 
   // Compares one run on whole tensors with the scalar kernels (check.cc); error() says what
   // differs.
@@ -30,7 +33,8 @@ class Subject {
   int index_ = 0;
   uint64_t seed_ = 0;
   char error_[320] = "";
-  PreparedStep prepared_;
+  std::vector<PreparedStep> copies_;
+  size_t next_ = 0;
   Memory memory_;
   Rehearsal rehearsal_;
 };
