@@ -23,7 +23,8 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
       or {"index", "error"}. A sample is the duration of `iterations` calls. Each step's output is
       checked against the scalar kernels first; constants and inputs are invented from the seed.
       A step is timed as it runs in a network: rows from and to rings of a few rows in the cache,
-      constants from behind the second level, for each call uses another copy of them.
+      constants from the second level for each row and, if they are large, from behind it for each
+      call, for they take turns with copies of themselves.
       Its kernel's tile is the fastest of a short measurement, unless a kernel is named.
         --isa NAME            instruction set or kernel (default: $BNN_KERNEL, else the best)
         --core N              run on this core alone (default: not pinned)

@@ -9,9 +9,8 @@
 namespace bnn {
 namespace {
 
-// More than a second level holds; of constants so small that this takes more copies than the most,
-// the time to load them is nothing beside that of the step.
-constexpr size_t kAllCopiesBytes = size_t(4) << 20;
+constexpr size_t kRowCopiesBytes = size_t(256) << 10;  // more than a first level holds
+constexpr size_t kAllCopiesBytes = size_t(4) << 20;    // more than a second level holds
 constexpr size_t kMostCopies = 32;
 
 }  // namespace
@@ -28,6 +27,7 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
   if (!choice.kernel) tune(&prepared, 1);
   const size_t bytes = std::max<size_t>(prepared_bytes(prepared), 64);
   copies_.assign(std::clamp<size_t>(kAllCopiesBytes / bytes + 1, 1, kMostCopies), prepared);
+  row_copies_ = std::clamp<size_t>(kRowCopiesBytes / bytes, 1, copies_.size());
   InventedConstants invented;
   memory_ = allocate(copies_.size() * bytes);
   if (!memory_ || !invented.make(step, seed) || !rehearsal_.make(step, seed)) {
@@ -39,13 +39,19 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
   }
 }
 
+void Subject::run() {
+  const Step& step = copies_[0].step;
+  next_ = (next_ + row_copies_) % copies_.size();
+  if (!step.convolves()) return rehearsal_.run(copies_[next_]);
+  size_t copy = next_;
+  for (int y = 0; y < step.shape.out_h; ++y) {
+    rehearsal_.run_row(copies_[copy], y);
+    if (row_copies_ > 1) copy = copy + 1 < copies_.size() ? copy + 1 : 0;
+  }
+}
+
 Work Subject::work() {
-  return {[](void* self) {
-            Subject* subject = static_cast<Subject*>(self);
-            subject->next_ = (subject->next_ + 1) % subject->copies_.size();
-            subject->rehearsal_.run(subject->copies_[subject->next_]);
-          },
-          this};
+  return {[](void* self) { static_cast<Subject*>(self)->run(); }, this};
 }
 
 }  // namespace bnn

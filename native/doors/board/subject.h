@@ -1,7 +1,8 @@
 // One step of a plan made ready to be checked and timed: invented constants, prepared as the
 // executor prepares real ones, and run by the executor's own function on rows that stand as a
-// network's do. A network's other constants pass through the cache between two runs of a step, so
-// its own come from behind the second level: each run takes another copy of them.
+// network's do. In a network the other steps' constants pass through the cache between two rows of
+// a step, and those of other segments between two runs. So a step alone has copies of its own
+// constants: a row takes them from the second level, and a run, if they are large, from behind it.
 #pragma once
 
 #include <vector>
@@ -33,8 +34,10 @@ class Subject {
   int index_ = 0;
   uint64_t seed_ = 0;
   char error_[320] = "";
+  void run();
+
   std::vector<PreparedStep> copies_;
-  size_t next_ = 0;
+  size_t row_copies_ = 1, next_ = 0;
   Memory memory_;
   Rehearsal rehearsal_;
 };
