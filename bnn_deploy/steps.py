@@ -18,7 +18,7 @@ from bnn_deploy.architecture import REAL_GROUPS, Architecture, Block, Doubling
 
 
 class StepKind(str, enum.Enum):
-    """What a step computes; the native enum of the same order is in native/engine/bnn_file.h."""
+    """What a step computes; the native enum of the same order is in native/engine/step.h."""
 
     CONV2D = "conv2d"  # float in, zero padding
     BCONV2D = "bconv2d"  # packed bits in, +1 padding

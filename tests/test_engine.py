@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from pathlib import Path
 
@@ -162,19 +161,29 @@ def test_wrong_images_and_files(tmp_path: Path) -> None:
         Network.open(path)
 
 
-def test_the_arena_is_two_neighbours_large() -> None:
-    graph = random_graph(NETWORKS["stem of stride 2, wide"], np.random.default_rng(15))
+def test_the_arena_holds_rows_and_not_tensors() -> None:
+    blocks = [Block(64, 64) for _ in range(6)]
+    graph = random_graph(network(*blocks, size=(64, 64)), np.random.default_rng(15))
+    steps = [deploy.step for deploy in graph.steps]
+    tensor = max(step.out_height * step.out_width * step.out_channels * 4 for step in steps)
+    engine = Network(to_bytes(graph))
+    assert engine.arena_bytes < 1.5 * tensor, "one whole tensor, for the pool, and a few rows of each step"
 
-    def output_bytes(step: Step) -> int:
-        values = step.out_height * step.out_width * step.out_channels * 4 * step.float_out
-        frame = (step.out_height + 2 * step.border) * (step.out_width + 2 * step.border)
-        words = frame * -(-step.out_channels // 64) * 8 * step.bits_out
-        return -(-values // 64) * 64 + -(-words // 64) * 64
 
-    sizes = [output_bytes(deploy.step) for deploy in graph.steps[:-1]] + [0]  # the last writes to the result
-    largest_pair = max(a + b for a, b in itertools.pairwise(sizes))
-    row = max(deploy.step.out_width * deploy.step.out_channels * 4 for deploy in graph.steps)
-    assert Network(to_bytes(graph)).arena_bytes == largest_pair + -(-row // 64) * 64
+@pytest.mark.parametrize("name", NETWORKS)
+def test_threads_do_not_change_the_result(name: str) -> None:
+    graph = random_graph(NETWORKS[name], np.random.default_rng(21))
+    images = random_images(graph.architecture, 2, np.random.default_rng(22))
+    data = to_bytes(graph)
+    expected = Network(data).run(images)
+    for threads in (2, 3, 5):
+        engine = Network(data, threads=threads)
+        assert engine.threads == threads
+        np.testing.assert_array_equal(engine.run(images), expected)
+        np.testing.assert_array_equal(engine.trace(images[0])[-1].values, expected[0].reshape(1, 1, -1))
+    for threads in (0, 257):
+        with pytest.raises(ValueError, match="expected 1 to 256"):
+            Network(data, threads=threads)
 
 
 def test_threads_share_a_network() -> None:

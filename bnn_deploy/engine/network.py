@@ -19,6 +19,8 @@ from bnn_deploy.kernels import kernel_errors
 
 Floats = npt.NDArray[np.float32]
 
+MAX_THREADS = 256  # kMaxThreads of native/engine/thread_pool.h
+
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
@@ -33,31 +35,37 @@ class StepTrace:
 
 
 class Network:
-    """A loaded network: weights re-tiled, memory planned; a run allocates nothing but its result.
+    """A loaded network: kernels chosen, weights re-tiled, memory planned; a run allocates nothing but its result.
+
+    The results are the same, bit for bit, for every kernel of an ISA and every number of threads.
 
     Args:
         data: the bytes of a `.bnn` file with constants; not kept.
         kernel: the name of a kernel or of an ISA for every binary convolution; None: the environment variable
-            BNN_KERNEL, else the best of this CPU.
+            BNN_KERNEL, else the best of this CPU. Of an ISA's tiles the fastest for each step is found by measuring.
+        threads: how many compute one image, this one included.
         name: for messages.
 
     Raises:
         FileFormatError: a truncated or altered file, or a plan without constants.
         UnknownName: no kernel or ISA of that name.
-        RuntimeUnavailable: this CPU, or a step's shape, cannot use that kernel.
+        RuntimeUnavailable: this CPU, or a step's shape, cannot use that kernel; the system refuses the threads.
+        ValueError: a number of threads below 1 or above MAX_THREADS.
     """
 
-    def __init__(self, data: bytes, kernel: str | None = None, *, name: str = "network") -> None:
+    def __init__(self, data: bytes, kernel: str | None = None, threads: int = 1, *, name: str = "network") -> None:
+        if not 1 <= threads <= MAX_THREADS:
+            raise ValueError(f"threads: expected 1 to {MAX_THREADS}, got {threads}")
         with kernel_errors(kernel):
             try:
-                self._native = _native.Network(data, kernel)
+                self._native = _native.Network(data, kernel, threads)
             except ValueError as exc:
                 raise FileFormatError(f"{name}: {exc}") from exc
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], kernel: str | None = None) -> Network:
+    def open(cls, path: str | os.PathLike[str], kernel: str | None = None, threads: int = 1) -> Network:
         """The network of a file; errors as above, and OSError."""
-        return cls(Path(path).read_bytes(), kernel, name=str(path))
+        return cls(Path(path).read_bytes(), kernel, threads, name=str(path))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -68,6 +76,11 @@ class Network:
     def kernels(self) -> tuple[str, ...]:
         """The kernel of each step, as it runs."""
         return tuple(self._native.kernels)
+
+    @property
+    def threads(self) -> int:
+        """How many compute one image."""
+        return self._native.threads
 
     @property
     def arena_bytes(self) -> int:
@@ -93,7 +106,7 @@ class Network:
         return results[:, 0, 0, :] if results.shape[1:3] == (1, 1) else results
 
     def trace(self, image: npt.NDArray[np.generic]) -> list[StepTrace]:
-        """One image [H, W, C] with what every step wrote.
+        """One image [H, W, C] with what every step wrote, step by step on whole tensors: slower than a run.
 
         Raises:
             ValueError: an image of another shape.

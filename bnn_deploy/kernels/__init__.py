@@ -28,9 +28,14 @@ Array = npt.NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """One binary convolution kernel: its name, its instruction set, and whether this CPU has that."""
+    """One binary convolution kernel: its name, its instruction set, and whether this CPU has that.
+
+    method: how it computes. Kernels of one instruction set and method differ in their tile alone; the engine finds the
+    fastest for a shape by measuring.
+    """
 
     name: str
+    method: str
     isa: str
     supported: bool
 

@@ -22,6 +22,10 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
       {"index", "kernel", "iterations", "samples_ns", "warmup_ns", "checked", "cold", "sentinel_ns"}
       or {"index", "error"}. A sample is the duration of `iterations` calls. Each step's output is
       checked against the scalar kernels first; constants and inputs are invented from the seed.
+      A step is timed as it runs in a network: rows from and to rings of a few rows in the cache,
+      constants from the second level for each row and, if they are large, from behind it for each
+      call, for they take turns with copies of themselves.
+      Its kernel's tile is the fastest of a short measurement, unless a kernel is named.
         --isa NAME            instruction set or kernel (default: $BNN_KERNEL, else the best)
         --core N              run on this core alone (default: not pinned)
         --samples N           rounds; each takes one sample of every step, in shuffled order (30)
@@ -31,8 +35,13 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --cold                one call a sample, after sweeping the caches
 
   bnn-board net --model FILE [options]
-      Latency samples of a whole network, one JSON line.
+      Latency samples of a whole network, one JSON line:
+      {"kernels", "segments", "threads", "section_ns", "resident_bytes", "peak_resident_bytes",
+       "arena_bytes", "constant_bytes", "iterations", "samples_ns", "warmup_ns", "sentinel_ns"}
+      "segments" are the first steps of the parts that run row by row; "section_ns", with more than
+      one thread, is the cost of starting and joining them once.
         --isa, --core, --samples, --min-sample-ns, --warmup-ns   as above
+        --threads N           the first on --core, the others on the cores after it (1)
         --input FILE          raw float32 [height, width, channels]; adds "outputs"
 
   bnn-board sentinel [--samples N]

@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -19,6 +20,7 @@
 #include "core/bitpack.h"
 #include "doors/build_info.h"
 #include "engine/network.h"
+#include "engine/tensors.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -74,6 +76,7 @@ nb::list kernels() {
   for (size_t i = 0; i < count; ++i) {
     nb::dict row;
     row["name"] = all[i]->name;
+    row["method"] = all[i]->method;
     row["isa"] = isa_name(all[i]->isa);
     row["supported"] = isa_supported(all[i]->isa);
     names.append(row);
@@ -83,8 +86,8 @@ nb::list kernels() {
 
 nb::list isas() {
   nb::list names;
-  for (Isa isa : {Isa::kAvx512, Isa::kAvx2, Isa::kNeon, Isa::kScalar}) {
-    if (isa_supported(isa)) names.append(isa_name(isa));
+  for (size_t i = std::size(kIsas); i-- > 0;) {  // best first
+    if (isa_supported(kIsas[i])) names.append(isa_name(kIsas[i]));
   }
   return names;
 }
@@ -153,24 +156,26 @@ Out<int32_t> bconv2d(const In<uint64_t, 3>& input, const In<uint64_t, 4>& weight
   PreparedStep prepared;
   if (!choose_kernel(0, step, parse_choice(c_str(kernel)), &prepared, &status)) raise(status);
 
-  const size_t words = words_of(channels), border = shape.border(), row_words = in_w * words;
-  const Memory tiled = allocate(prepared.kernel->prepared_bytes(shape));
-  const Memory framed = allocate(step.in_words() * sizeof(uint64_t));
-  if (!tiled || !framed) throw std::bad_alloc();
+  const size_t words = words_of(channels), row_words = in_w * words;
+  Constants constants{};
+  constants.slot[kWeights] = weights.data();
+  const std::vector<float> unused(size_t(shape.out_c));  // the sums have constants of their own
+  constants.slot[kScale] = constants.slot[kBias] = unused.data();
   Out<int32_t> sums =
       new_array<int32_t>({size_t(shape.out_h), size_t(shape.out_w), size_t(shape.out_c)});
   nb::gil_scoped_release release;
-  uint64_t* bits = reinterpret_cast<uint64_t*>(framed.get());
-  std::memset(bits, 0, step.in_words() * sizeof *bits);
+  Memory tiled;
+  Tensors framed;
+  SumsStep sums_step;
+  if (!prepare_owned(constants, &prepared, &tiled) || !framed.make_input(step, in_h) ||
+      !sums_step.make(prepared)) {
+    throw std::bad_alloc();
+  }
   for (int y = 0; y < in_h; ++y) {
-    std::memcpy(bits + ((y + border) * shape.padded_w() + border) * words,
-                input.data() + y * row_words, row_words * sizeof *bits);
+    std::memcpy(framed.rows().bits.row(y) + shape.border() * words, input.data() + y * row_words,
+                row_words * sizeof(uint64_t));
   }
-  prepared.kernel->prepare(shape, weights.data(), tiled.get());
-  for (int y = 0; y < shape.out_h; ++y) {
-    prepared.kernel->run_row(shape, bits, tiled.get(), y,
-                             sums.data() + size_t(y) * shape.out_w * shape.out_c);
-  }
+  if (!sums_step.run(framed.as_input(), sums.data())) throw std::bad_alloc();
   return sums;
 }
 
@@ -185,9 +190,12 @@ nb::tuple check_bnn(const nb::bytes& data) {
 // A network and the lock that keeps two Python threads out of one arena.
 class PyNetwork {
  public:
-  PyNetwork(const nb::bytes& data, const std::optional<std::string>& kernel) {
+  PyNetwork(const nb::bytes& data, const std::optional<std::string>& kernel, int threads) {
     Status status;
-    network_ = Network::load(data.data(), data.size(), c_str(kernel), &status);
+    LoadOptions options;
+    options.kernel = c_str(kernel);
+    options.threads = threads;
+    network_ = Network::load(data.data(), data.size(), options, &status);
     if (!network_) raise(status);
   }
 
@@ -196,6 +204,7 @@ class PyNetwork {
     return nb::make_tuple(s.in_h, s.in_w, s.in_c);
   }
   size_t arena_bytes() const { return network_->arena_bytes(); }
+  int threads() const { return network_->threads(); }
 
   nb::list kernels() const {
     nb::list names;
@@ -219,15 +228,20 @@ class PyNetwork {
     return results;
   }
 
-  // image [H, W, C] -> one dict for each step: kind, kernel, sums, values, bits
+  // image [H, W, C] -> one dict for each step: kind, kernel, sums, values, bits. Step by step on
+  // whole tensors, with the network's own kernels.
   nb::list trace(const In<float, 3>& image) {
     check_image(image.shape(0), image.shape(1), image.shape(2));
     std::vector<Traced> traced;
     for (int i = 0; i < network_->steps(); ++i) traced.push_back(room_for(i));
     {
       nb::gil_scoped_release release;
-      const std::lock_guard<std::mutex> guard(lock_);
-      for (int i = 0; i < network_->steps(); ++i) trace_step(i, image.data(), &traced[i]);
+      Tensors before, out;
+      if (!before.make_input(network_->step(0).step, int(image.shape(0)))) throw std::bad_alloc();
+      std::memcpy(before.rows().values.base, image.data(), image.size() * sizeof(float));
+      for (int i = 0; i < network_->steps(); ++i, before = std::move(out)) {
+        trace_step(network_->step(i), before.as_input(), &out, &traced[i]);
+      }
     }
     nb::list rows;
     for (int i = 0; i < network_->steps(); ++i) rows.append(row_of(i, traced[i]));
@@ -272,15 +286,22 @@ class PyNetwork {
     return traced;
   }
 
-  // Needs lock_, and no GIL.
-  void trace_step(int index, const float* image, Traced* traced) {
-    const Step& step = network_->step(index).step;
-    float* values = traced->values ? traced->values->data() : nullptr;
-    network_->run_step(index, image, values, traced->sums ? traced->sums->data() : nullptr);
-    if (values && network_->values_of(index)) {
-      std::memcpy(values, network_->values_of(index), step.out_elements() * sizeof(float));
+  // Needs no GIL.
+  static void trace_step(const PreparedStep& prepared, const StepInput& in, Tensors* out,
+                         Traced* traced) {
+    const Step& step = prepared.step;
+    OwnScratch scratch;
+    SumsStep sums;
+    if (!out->make_output(step) || !scratch.make(step)) throw std::bad_alloc();
+    run_step(prepared, in, out->rows(), scratch.get());
+    if (traced->sums && !(sums.make(prepared) && sums.run(in, traced->sums->data()))) {
+      throw std::bad_alloc();
     }
-    if (traced->bits) copy_inner_bits(step, network_->bits_of(index), traced->bits->data());
+    if (traced->values) {
+      std::memcpy(traced->values->data(), out->rows().values.base,
+                  step.out_elements() * sizeof(float));
+    }
+    if (traced->bits) copy_inner_bits(step, out->rows().bits, traced->bits->data());
   }
 
   nb::dict row_of(int index, const Traced& traced) const {
@@ -294,12 +315,11 @@ class PyNetwork {
   }
 
   // The packed output without its border: [out_h, out_w, words]
-  static void copy_inner_bits(const Step& step, const uint64_t* framed, uint64_t* bits) {
-    const size_t height = step.shape.out_h, width = step.shape.out_w,
-                 words = words_of(step.shape.out_c);
-    for (size_t y = 0; y < height; ++y) {
-      const size_t from = ((y + step.border) * (width + 2 * step.border) + step.border) * words;
-      std::memcpy(bits + y * width * words, framed + from, width * words * sizeof(uint64_t));
+  static void copy_inner_bits(const Step& step, const Rows<uint64_t>& framed, uint64_t* bits) {
+    const size_t words = words_of(step.shape.out_c), row_words = step.shape.out_w * words;
+    for (int y = 0; y < step.shape.out_h; ++y) {
+      std::memcpy(bits + y * row_words, framed.row(y) + step.border * words,
+                  row_words * sizeof(uint64_t));
     }
   }
 
@@ -321,10 +341,11 @@ NB_MODULE(_native, module) {
              "stride"_a, "groups"_a, "kernel"_a.none());
   module.def("check_bnn", &check_bnn, "data"_a);
   nb::class_<PyNetwork>(module, "Network")
-      .def(nb::init<const nb::bytes&, const std::optional<std::string>&>(), "data"_a,
-           "kernel"_a.none())
+      .def(nb::init<const nb::bytes&, const std::optional<std::string>&, int>(), "data"_a,
+           "kernel"_a.none(), "threads"_a)
       .def_prop_ro("image_shape", &PyNetwork::image_shape)
       .def_prop_ro("arena_bytes", &PyNetwork::arena_bytes)
+      .def_prop_ro("threads", &PyNetwork::threads)
       .def_prop_ro("kernels", &PyNetwork::kernels)
       .def("run", &PyNetwork::run, "images"_a.noconvert())
       .def("trace", &PyNetwork::trace, "image"_a.noconvert());

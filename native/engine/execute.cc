@@ -5,60 +5,115 @@
 namespace bnn {
 namespace {
 
-void run_bconv2d(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
-                 int32_t* acc) {
+// The row that is added to row y of the output.
+ShortcutRow shortcut_row(const PreparedStep& prepared, const StepInput& in, int y, float* scratch) {
+  const ConvShape& shape = prepared.step.shape;
+  switch (prepared.step.shortcut) {
+    case Shortcut::kIdentity:
+      return {in.values.row(y), shape.in_c};
+    case Shortcut::kRepeat:
+      if (shape.in_c % 16 == 0 || shape.in_c == shape.out_c) return {in.values.row(y), shape.in_c};
+      repeat_row(shape, in.values.row(y), scratch);
+      return {scratch, shape.out_c};
+    case Shortcut::kAvgPool:
+      avgpool_row(prepared.isa, shape, in.values.row(2 * y),
+                  2 * y + 1 < shape.in_h ? in.values.row(2 * y + 1) : nullptr, scratch);
+      return {scratch, shape.out_c};
+    case Shortcut::kNone:
+      break;
+  }
+  return {nullptr, 0};
+}
+
+// Kernels set the bits of every whole word; of a last word that channels do not fill they set the
+// bytes that have channels.
+RowOutput output_row(const Step& step, const StepOutput& out, int y) {
+  const size_t words = words_of(step.shape.out_c);
+  RowOutput row = {nullptr, nullptr};
+  if (out.values.base) row.values = out.values.row(y);
+  if (out.bits.base) {
+    row.bits = out.bits.row(y) + step.border * words;
+    if (step.shape.out_c % 64)
+      std::memset(row.bits, 0, step.shape.out_w * words * sizeof(uint64_t));
+  }
+  return row;
+}
+
+void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
+                     int y, const Scratch& scratch) {
   const Step& step = prepared.step;
   const ConvShape& shape = step.shape;
-  const size_t row = size_t(shape.out_w) * shape.out_c;
-  const EpilogueOutput to{out.values, out.bits, step.border};
-  for (int y = 0; y < shape.out_h; ++y) {
-    prepared.kernel->run_row(shape, in.bits, prepared.weights, y, acc);
-    if (out.sums) std::memcpy(out.sums + row * y, acc, row * sizeof *acc);
-    if (prepared.integer_threshold) {
-      threshold_row(prepared.isa, shape, prepared.integer_threshold, acc, y, out.bits, step.border);
-    } else {
-      epilogue_row(prepared.isa, shape, step.shortcut, prepared.epilogue, acc,
-                   step.shortcut == Shortcut::kNone ? nullptr : in.values, y, to);
-    }
+  const uint64_t* taps[kMaxKernel];
+  const int first = shape.window_row(y);
+  const size_t word = shape.window_word();
+  for (int ky = 0; ky < shape.kernel; ++ky) {
+    const int in_y = first + ky;
+    const bool inside = in_y >= 0 && in_y < shape.in_h;
+    taps[ky] = (inside ? in.bits.row(in_y) : scratch.zeros) + word;
+  }
+  Bconv2dRow row = {taps, {nullptr, 0}, output_row(step, out, y)};
+  if (step.integer_threshold()) {
+    prepared.kernel->run_threshold_row(shape, prepared.weights, row);
+  } else {
+    row.shortcut = shortcut_row(prepared, in, y, scratch.shortcut);
+    prepared.kernel->run_row(shape, prepared.weights, prepared.epilogue, row);
   }
 }
 
-void run_conv2d(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
-                float* row) {
+void run_conv2d_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
+                    int y) {
   const ConvShape& shape = prepared.step.shape;
-  const EpilogueOutput to{out.values, out.bits, prepared.step.border};
-  for (int y = 0; y < shape.out_h; ++y) {
-    conv2d_row(prepared.isa, shape, in.values, prepared.weights, prepared.bias, y, row);
-    float_epilogue_row(prepared.isa, shape, prepared.epilogue, row, y, to);
+  const float* taps[kMaxKernel];
+  const int first = shape.window_row(y);
+  for (int ky = 0; ky < shape.kernel; ++ky) {
+    const int in_y = first + ky;
+    taps[ky] = in_y >= 0 && in_y < shape.in_h ? in.values.row(in_y) : nullptr;
   }
+  conv2d_row(prepared.isa, shape, taps, prepared.weights, prepared.epilogue,
+             output_row(prepared.step, out, y));
 }
 
 }  // namespace
 
-size_t scratch_bytes(const Step& step) {
-  const bool convolution = step.kind == StepKind::kConv2d || step.kind == StepKind::kBconv2d;
-  static_assert(sizeof(int32_t) == sizeof(float), "one size for both kinds of rows");
-  return convolution ? (sizeof(float) * step.shape.out_w * step.shape.out_c + 63) / 64 * 64 : 0;
+size_t shortcut_floats(const Step& step) {
+  const bool made = step.shortcut == Shortcut::kAvgPool || step.shortcut == Shortcut::kRepeat;
+  return made ? size_t(step.shape.out_w) * step.shape.out_c : 0;
+}
+
+size_t zero_words(const Step& step) {
+  return step.reads_bits() ? size_t(step.shape.padded_w()) * words_of(step.shape.in_c) : 0;
+}
+
+void run_step_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int y,
+                  const Scratch& scratch) {
+  if (prepared.step.kind == StepKind::kBconv2d) {
+    run_bconv2d_row(prepared, in, out, y, scratch);
+  } else {
+    run_conv2d_row(prepared, in, out, y);
+  }
+}
+
+void run_linear(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int begin,
+                int end) {
+  const ConvShape& shape = prepared.step.shape;
+  linear(prepared.isa, in.values.base,
+         static_cast<const float*>(prepared.weights) + size_t(begin) * shape.in_c,
+         prepared.epilogue.bias + begin, shape.in_c, end - begin, out.values.base + begin);
 }
 
 void run_step(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
-              void* scratch) {
-  const Step& step = prepared.step;
-  const ConvShape& shape = step.shape;
-  if (out.bits) zero_border(out.bits, shape.out_h, shape.out_w, words_of(shape.out_c), step.border);
-  switch (step.kind) {
-    case StepKind::kBconv2d:
-      run_bconv2d(prepared, in, out, static_cast<int32_t*>(scratch));
-      break;
+              const Scratch& scratch) {
+  const ConvShape& shape = prepared.step.shape;
+  switch (prepared.step.kind) {
     case StepKind::kConv2d:
-      run_conv2d(prepared, in, out, static_cast<float*>(scratch));
+    case StepKind::kBconv2d:
+      for (int y = 0; y < shape.out_h; ++y) run_step_row(prepared, in, out, y, scratch);
       break;
     case StepKind::kGlobalAvgpool:
-      global_avgpool(in.values, shape.in_h, shape.in_w, shape.in_c, out.values);
+      global_avgpool(in.values.base, shape.in_h, shape.in_w, shape.in_c, out.values.base);
       break;
     case StepKind::kLinear:
-      linear(prepared.isa, in.values, static_cast<const float*>(prepared.weights), prepared.bias,
-             shape.in_c, shape.out_c, out.values);
+      run_linear(prepared, in, out, 0, shape.out_c);
       break;
   }
 }

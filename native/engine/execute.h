@@ -1,26 +1,27 @@
-// Running one step: the executor, the profiler and the tracer all call this one function.
+// Running one step, row by row: the executor, the profiler and the tracer all call these functions.
+// Nothing is allocated, nothing can fail.
 #pragma once
 
 #include "engine/prepare.h"
+#include "engine/rows.h"
 
 namespace bnn {
 
-struct StepInput {
-  const float* values;   // [in_h, in_w, in_c], where the step reads them
-  const uint64_t* bits;  // [padded_h, padded_w, words_of(in_c)], border zero, likewise
-};
+// What Scratch must hold for a step, in elements; 0 where it needs none.
+size_t shortcut_floats(const Step& step);
+size_t zero_words(const Step& step);
 
-struct StepOutput {
-  float* values;   // null: not wanted
-  uint64_t* bits;  // null: not wanted; the border is zeroed here
-  int32_t* sums;   // [out_h, out_w, out_c] XOR-popcount sums of a bconv2d, or null
-};
+// Row y of a convolution. Its input rows first_row(y) .. last_row(y) must be there (step.h). An
+// output whose base is null is not written.
+void run_step_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int y,
+                  const Scratch& scratch);
 
-// Bytes of scratch memory of one run, 64-byte aligned: one row of sums or of float results.
-size_t scratch_bytes(const Step& step);
+// Outputs begin .. end - 1 of a linear step.
+void run_linear(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int begin,
+                int end);
 
-// Runs the step. Allocates nothing, cannot fail.
+// The whole step. A pool reads a whole tensor, its rows one after another.
 void run_step(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
-              void* scratch);
+              const Scratch& scratch);
 
 }  // namespace bnn

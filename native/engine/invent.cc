@@ -65,13 +65,13 @@ void invent_values(uint64_t seed, size_t count, float* values) {
   for (size_t i = 0; i < count; ++i) values[i] = random.uniform(-1.0f, 1.0f);
 }
 
-void invent_bits(uint64_t seed, const ConvShape& shape, uint64_t* bits) {
+void invent_bits(uint64_t seed, const ConvShape& shape, int rows, uint64_t* bits) {
   SplitMix64 random{seed};
   const int border = shape.border();
   const size_t words = words_of(shape.in_c), row = shape.padded_w() * words;
-  std::memset(bits, 0, shape.padded_h() * row * sizeof *bits);
-  for (int y = 0; y < shape.in_h; ++y) {
-    invent_words(&random, shape.in_w, shape.in_c, bits + (y + border) * row + border * words);
+  std::memset(bits, 0, rows * row * sizeof *bits);
+  for (int y = 0; y < rows; ++y) {
+    invent_words(&random, shape.in_w, shape.in_c, bits + y * row + border * words);
   }
 }
 

@@ -36,7 +36,8 @@ struct InventedConstants {
 // count floats in [-1, 1)
 void invent_values(uint64_t seed, size_t count, float* values);
 
-// A packed input [padded_h, padded_w, words_of(in_c)]: random bits inside, zero border and tail.
-void invent_bits(uint64_t seed, const ConvShape& shape, uint64_t* bits);
+// Rows of a packed input [rows, padded_w, words_of(in_c)]: random bits inside, zero border and
+// tail.
+void invent_bits(uint64_t seed, const ConvShape& shape, int rows, uint64_t* bits);
 
 }  // namespace bnn

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 namespace bnn {
@@ -19,5 +20,31 @@ inline Memory allocate(size_t bytes) {
   const size_t rounded = (bytes / 64 + 1) * 64;
   return Memory(static_cast<char*>(std::aligned_alloc(64, rounded)));
 }
+
+inline Memory allocate_zeroed(size_t bytes) {
+  Memory memory = allocate(bytes);
+  if (memory) std::memset(memory.get(), 0, bytes);
+  return memory;
+}
+
+// Places things one after another, each 64-byte aligned: first without memory, to learn the size,
+// then with it.
+class Placer {
+ public:
+  explicit Placer(char* base) : base_(base) {}
+
+  template <class T>
+  T* take(size_t count) {
+    T* place = base_ ? reinterpret_cast<T*>(base_ + bytes_) : nullptr;
+    bytes_ += (count * sizeof(T) + 63) / 64 * 64;
+    return place;
+  }
+  size_t bytes() const { return bytes_; }
+  void skip_to(size_t bytes) { bytes_ = bytes; }
+
+ private:
+  char* base_;
+  size_t bytes_ = 0;
+};
 
 }  // namespace bnn

@@ -1,16 +1,12 @@
 #include "engine/network.h"
 
-#include <algorithm>
 #include <new>
 
+#include "engine/tune.h"
+
 namespace bnn {
-namespace {
 
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
-
-}  // namespace
-
-std::unique_ptr<Network> Network::load(const void* data, size_t size, const char* kernel,
+std::unique_ptr<Network> Network::load(const void* data, size_t size, const LoadOptions& options,
                                        Status* status) {
   BnnFile file;
   if (!file.parse(data, size, status)) return nullptr;
@@ -23,23 +19,23 @@ std::unique_ptr<Network> Network::load(const void* data, size_t size, const char
     status->fail(Code::kNoMemory, "no memory for a network");
     return nullptr;
   }
-  if (network->choose(file, kernel, status) && network->prepare(file, status) &&
-      network->plan_arena(status)) {
+  if (network->choose(file, options, status) && network->prepare(file, status) &&
+      network->plan(options, status)) {
     return network;
   }
   return nullptr;
 }
 
-bool Network::choose(const BnnFile& file, const char* kernel, Status* status) {
+bool Network::choose(const BnnFile& file, const LoadOptions& options, Status* status) {
   KernelChoice choice{};
-  if (!KernelChoice::parse(kernel, &choice, status)) return false;
+  if (!KernelChoice::parse(options.kernel, &choice, status)) return false;
   count_ = file.steps();
   steps_.reset(new (std::nothrow) PreparedStep[count_]);
-  tensors_.reset(new (std::nothrow) Tensors[count_]);
-  if (!steps_ || !tensors_) return status->fail(Code::kNoMemory, "no memory for %d steps", count_);
+  if (!steps_) return status->fail(Code::kNoMemory, "no memory for %d steps", count_);
   for (int i = 0; i < count_; ++i) {
     if (!choose_kernel(i, file.step(i), choice, &steps_[i], status)) return false;
   }
+  if (!choice.kernel) tune(steps_.get(), count_);
   return true;
 }
 
@@ -56,52 +52,88 @@ bool Network::prepare(const BnnFile& file, Status* status) {
   return true;
 }
 
-size_t Network::output_bytes(int index) const {
-  const Step& step = steps_[index].step;
-  const size_t values =
-      index + 1 < count_ ? step.out_values() * sizeof(float) : 0;  // the last goes to `result`
-  return aligned(values) + aligned(step.out_words() * sizeof(uint64_t));
-}
-
-// In a chain the outputs of step i live while steps i and i+1 run. So outputs of even steps stand
-// at the bottom of the arena and those of odd steps at its top: the size is the largest sum of two
-// neighbours, which no plan can beat.
-//
-//   | outputs of even steps ->      <- outputs of odd steps | scratch |
-bool Network::plan_arena(Status* status) {
-  size_t outputs = output_bytes(0), scratch = 0;
-  for (int i = 0; i < count_; ++i) {
-    if (i > 0) outputs = std::max(outputs, output_bytes(i - 1) + output_bytes(i));
-    scratch = std::max(scratch, scratch_bytes(steps_[i].step));
+bool Network::plan(const LoadOptions& options, Status* status) {
+  const int threads = options.threads;
+  if (threads < 1 || threads > kMaxThreads) {
+    return status->fail(Code::kUnsupported, "expected 1 to %d threads, got %d", kMaxThreads,
+                        threads);
   }
-  arena_bytes_ = outputs + scratch;
-  arena_ = allocate(arena_bytes_);
-  if (!arena_)
-    return status->fail(Code::kNoMemory, "no memory for an arena of %zu bytes", arena_bytes_);
-  scratch_ = arena_.get() + outputs;
-  for (int i = 0; i < count_; ++i) {
-    const Step& step = steps_[i].step;
-    char* place = arena_.get() + (i % 2 ? outputs - output_bytes(i) : 0);
-    tensors_[i] = {nullptr, nullptr};
-    if (step.float_out && i + 1 < count_) {
-      tensors_[i].values = reinterpret_cast<float*>(place);
-      place += aligned(step.out_values() * sizeof(float));
-    }
-    if (step.bits_out) tensors_[i].bits = reinterpret_cast<uint64_t*>(place);
+  segments_.reset(new (std::nothrow) Segment[count_]);
+  next_row_.reset(new (std::nothrow) int[next_rows_stride() * threads]);
+  if (!segments_ || !next_row_) {
+    return status->fail(Code::kNoMemory, "no memory for the plan of %d steps", count_);
   }
-  return true;
+  segment_count_ = cut_segments(steps_.get(), count_, threads, options.limits, segments_.get());
+  if (!arena_.plan(steps_.get(), count_, segments_.get(), segment_count_, threads)) {
+    return status->fail(Code::kNoMemory, "no memory for an arena of %zu bytes", arena_.bytes());
+  }
+  if (threads > 1) pool_ = ThreadPool::make(threads, options.first_core, status);
+  return threads == 1 || pool_;
 }
 
 void Network::run(const float* image, float* result) {
-  for (int i = 0; i < count_; ++i) run_step(i, image, result);
+  for (int thread = 0; thread < threads(); ++thread) {
+    arena_.stages(thread)[0].in.values.base = image;
+    arena_.stages(thread)[count_ - 1].out.values.base = result;
+  }
+  for (int s = 0; s < segment_count_; ++s) {
+    if (!pool_ || steps_[segments_[s].begin].step.kind == StepKind::kGlobalAvgpool) {
+      run_segment(segments_[s], 0);
+      continue;
+    }
+    struct Section {
+      Network* network;
+      const Segment* segment;
+    } section = {this, &segments_[s]};
+    pool_->run(
+        [](void* context, int thread) {
+          const Section* part = static_cast<const Section*>(context);
+          part->network->run_segment(*part->segment, thread);
+        },
+        &section);
+  }
 }
 
-void Network::run_step(int index, const float* image, float* result, int32_t* sums) {
-  const StepInput in = index ? StepInput{tensors_[index - 1].values, tensors_[index - 1].bits}
-                             : StepInput{image, nullptr};
-  const bool last = index + 1 == count_;
-  const StepOutput out{last ? result : tensors_[index].values, tensors_[index].bits, sums};
-  bnn::run_step(steps_[index], in, out, scratch_);
+// The part of a thread: a band of rows of the segment's output, or of a linear step's outputs; a
+// pool has one part.
+void Network::run_segment(const Segment& segment, int thread) {
+  const int last = segment.end - 1;
+  const PreparedStep& prepared = steps_[last];
+  const Stage& stage = arena_.stages(thread)[last];
+  if (prepared.step.kind == StepKind::kGlobalAvgpool) {
+    return run_step(prepared, stage.in, stage.out, arena_.scratch(thread));
+  }
+  if (prepared.step.kind == StepKind::kLinear) {
+    constexpr int kOutputs = 16;  // a cache line of outputs belongs to one thread
+    const int out_c = prepared.step.shape.out_c;
+    const Band band = band_of((out_c + kOutputs - 1) / kOutputs, thread, threads());
+    const int end = band.end * kOutputs < out_c ? band.end * kOutputs : out_c;
+    if (band.begin < band.end) {
+      run_linear(prepared, stage.in, stage.out, band.begin * kOutputs, end);
+    }
+    return;
+  }
+  Band band = band_of(prepared.step.shape.out_h, thread, threads());
+  if (band.begin == band.end) return;
+  const int last_row = band.end - 1;
+  int* next_row = next_rows(thread);
+  for (int i = last; i >= segment.begin; --i) {
+    next_row[i] = band.begin;
+    band = input_band(steps_[i].step, band);
+  }
+  pull(segment, thread, last, last_row);
+}
+
+// Makes the rows of step `index` up to `last`, each as soon as the step before it has made the rows
+// that it reads.
+void Network::pull(const Segment& segment, int thread, int index, int last) {
+  const PreparedStep& prepared = steps_[index];
+  const Stage& stage = arena_.stages(thread)[index];
+  int* next_row = next_rows(thread) + index;
+  for (; *next_row <= last; ++*next_row) {
+    if (index > segment.begin) pull(segment, thread, index - 1, prepared.step.last_row(*next_row));
+    run_step_row(prepared, stage.in, stage.out, *next_row, arena_.scratch(thread));
+  }
 }
 
 }  // namespace bnn

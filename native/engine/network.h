@@ -3,57 +3,64 @@
 
 #include <memory>
 
+#include "engine/arena.h"
 #include "engine/bnn_file.h"
 #include "engine/execute.h"
 #include "engine/memory.h"
+#include "engine/segments.h"
+#include "engine/thread_pool.h"
 
 namespace bnn {
 
+struct LoadOptions {
+  const char* kernel = nullptr;  // as in KernelChoice::parse
+  int threads = 1;               // 1 .. kMaxThreads; the result is the same for every number
+  int first_core = -1;           // of the workers: ThreadPool::make
+  SegmentLimits limits;
+};
+
 class Network {
  public:
-  // From the bytes of a .bnn file with constants, which may be released afterwards. `kernel` as in
-  // KernelChoice::parse. Null when it fails; `status` says why.
-  static std::unique_ptr<Network> load(const void* data, size_t size, const char* kernel,
+  // From the bytes of a .bnn file with constants, which may be released afterwards. Null when it
+  // fails; `status` says why.
+  static std::unique_ptr<Network> load(const void* data, size_t size, const LoadOptions& options,
                                        Status* status);
 
   int steps() const { return count_; }
   const PreparedStep& step(int index) const { return steps_[index]; }
-  size_t arena_bytes() const { return arena_bytes_; }
+  int segments() const { return segment_count_; }
+  const Segment& segment(int index) const { return segments_[index]; }
+  int threads() const { return pool_ ? pool_->threads() : 1; }
+  ThreadPool* pool() { return pool_.get(); }  // null with one thread
+  size_t arena_bytes() const { return arena_.bytes(); }
   size_t constant_bytes() const { return constant_bytes_; }
 
   // Elements of the image [H, W, C] and of the result.
   size_t image_values() const { return steps_[0].step.in_values(); }
   size_t result_values() const { return steps_[count_ - 1].step.out_values(); }
 
-  // image: float32 [H, W, C]; result: float32, result_values(). One thread at a time.
+  // image: float32 [H, W, C]; result: float32, result_values(). One caller at a time.
   void run(const float* image, float* result);
 
-  // One step of a run; step i reads what step i-1 left in the arena. `image` is read by step 0
-  // alone, `result` written by the last alone. sums: as in StepOutput, may be null.
-  void run_step(int index, const float* image, float* result, int32_t* sums = nullptr);
-
-  // What step `index` has written, valid until step index+2 runs. Null for what it does not write,
-  // and for the floats of the last step, which go to `result`. Bits stand in their border.
-  const float* values_of(int index) const { return tensors_[index].values; }
-  const uint64_t* bits_of(int index) const { return tensors_[index].bits; }
-
  private:
-  struct Tensors {
-    float* values;
-    uint64_t* bits;
-  };
-
-  bool choose(const BnnFile& file, const char* kernel, Status* status);
+  bool choose(const BnnFile& file, const LoadOptions& options, Status* status);
   bool prepare(const BnnFile& file, Status* status);
-  bool plan_arena(Status* status);
-  size_t output_bytes(int index) const;
+  bool plan(const LoadOptions& options, Status* status);
+  // Of a thread's band, while a segment runs: the row that each step makes next. On cache lines
+  // that no other thread writes.
+  size_t next_rows_stride() const { return (size_t(count_) + 31) / 16 * 16; }
+  int* next_rows(int thread) { return next_row_.get() + next_rows_stride() * thread; }
+  void run_segment(const Segment& segment, int thread);
+  void pull(const Segment& segment, int thread, int index, int last);
 
-  int count_ = 0;
-  size_t arena_bytes_ = 0, constant_bytes_ = 0;
+  int count_ = 0, segment_count_ = 0;
+  size_t constant_bytes_ = 0;
   std::unique_ptr<PreparedStep[]> steps_;
-  std::unique_ptr<Tensors[]> tensors_;
-  Memory constants_, arena_;
-  char* scratch_ = nullptr;
+  std::unique_ptr<Segment[]> segments_;
+  std::unique_ptr<int[]> next_row_;  // [threads, next_rows_stride()]
+  Memory constants_;
+  Arena arena_;
+  std::unique_ptr<ThreadPool> pool_;  // the last member: it ends first
 };
 
 }  // namespace bnn

@@ -21,6 +21,15 @@ size_t weight_bytes(const PreparedStep& prepared) {
   }
 }
 
+// The slots of the epilogue; gamma goes into the bias.
+constexpr Slot kRowSlots[] = {kScale, kBias, kBeta, kZeta, kThreshold};
+
+// Bytes of one row of EpilogueConstants, a multiple of 64; 0 when the step has none.
+size_t row_bytes(const Step& step, int slot) {
+  if (constant_bytes(step, slot) == 0 || step.integer_threshold()) return 0;
+  return size_t(padded_channels(step.shape.out_c)) * sizeof(float);
+}
+
 }  // namespace
 
 bool KernelChoice::parse(const char* name, KernelChoice* choice, Status* status) {
@@ -70,8 +79,7 @@ bool choose_kernel(int index, const Step& step, const KernelChoice& choice, Prep
 
 size_t prepared_bytes(const PreparedStep& prepared) {
   size_t bytes = aligned(weight_bytes(prepared));
-  for (int slot = kScale; slot < kSlots; ++slot)
-    bytes += aligned(constant_bytes(prepared.step, slot));
+  for (int slot : kRowSlots) bytes += row_bytes(prepared.step, slot);
   return bytes;
 }
 
@@ -79,8 +87,9 @@ void prepare_constants(const Constants& constants, void* memory, PreparedStep* p
   const Step& step = prepared->step;
   char* place = static_cast<char*>(memory);
   if (step.kind == StepKind::kBconv2d) {
+    const void* threshold = step.integer_threshold() ? constants.slot[kThreshold] : nullptr;
     prepared->kernel->prepare(step.shape, static_cast<const uint64_t*>(constants.slot[kWeights]),
-                              place);
+                              static_cast<const int32_t*>(threshold), place);
   } else if (step.kind == StepKind::kConv2d) {
     prepare_conv2d(step.shape, constants.floats(kWeights), place);
   } else if (step.kind == StepKind::kLinear) {
@@ -89,24 +98,27 @@ void prepare_constants(const Constants& constants, void* memory, PreparedStep* p
   prepared->weights = place;
   place += aligned(weight_bytes(*prepared));
 
-  const void* copied[kSlots] = {};
-  for (int slot = kScale; slot < kSlots; ++slot) {
-    const size_t bytes = constant_bytes(step, slot);
+  float* rows[kSlots] = {};
+  for (int slot : kRowSlots) {
+    const size_t bytes = row_bytes(step, slot);
     if (bytes == 0) continue;
-    std::memcpy(place, constants.slot[slot], bytes);
-    copied[slot] = place;
-    place += aligned(bytes);
+    rows[slot] = reinterpret_cast<float*>(place);
+    std::memset(place, 0, bytes);
+    std::memcpy(place, constants.slot[slot], constant_bytes(step, slot));
+    place += bytes;
   }
-  const auto floats = [&](Slot slot) { return static_cast<const float*>(copied[slot]); };
-  if (step.integer_threshold()) {
-    prepared->integer_threshold = static_cast<const int32_t*>(copied[kThreshold]);
-    return;
+  if (step.rprelu) {
+    const float* gamma = constants.floats(kGamma);
+    for (int o = 0; o < step.shape.out_c; ++o) rows[kBias][o] -= gamma[o];
   }
-  const bool binary = step.kind == StepKind::kBconv2d;
-  prepared->bias = binary ? nullptr : floats(kBias);
-  prepared->epilogue = {floats(kScale), binary ? floats(kBias) : nullptr,
-                        floats(kGamma), floats(kBeta),
-                        floats(kZeta),  floats(kThreshold)};
+  prepared->epilogue = {rows[kScale], rows[kBias], rows[kBeta], rows[kZeta], rows[kThreshold]};
+}
+
+bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory) {
+  *memory = allocate(prepared_bytes(*prepared));
+  if (!*memory) return false;
+  prepare_constants(constants, memory->get(), prepared);
+  return true;
 }
 
 }  // namespace bnn

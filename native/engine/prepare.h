@@ -5,6 +5,7 @@
 #include "core/bconv2d/bconv2d.h"
 #include "core/epilogue/epilogue.h"
 #include "core/float/float_ops.h"
+#include "engine/memory.h"
 #include "engine/step.h"
 
 namespace bnn {
@@ -24,18 +25,16 @@ struct KernelChoice {
 // prepare() was given.
 struct PreparedStep {
   Step step;
-  Isa isa;                      // of the float work and the epilogue
+  Isa isa;                      // of the float work and the shortcut
   const Bconv2dKernel* kernel;  // of a bconv2d, else null
-  const void* weights;          // prepared
-  const float* bias;            // of a float convolution or linear step
-  EpilogueConstants epilogue;   // of a convolution, unless integer_threshold
-  const int32_t* integer_threshold;
+  const void* weights;          // prepared, with the thresholds of an integer epilogue
+  EpilogueConstants epilogue;   // none with an integer epilogue; of a linear step its bias
 
-  // "bconv2d_avx2_dense", "conv2d_avx2", "global_avgpool", "linear_avx2".
+  // "bconv2d_avx512_dense_7x2", "conv2d_avx2", "global_avgpool", "linear_avx2".
   void kernel_name(char* text, size_t size) const;
 };
 
-// Chooses the kernel of one step.
+// Chooses the kernel of one step; of several tiles the first, for tune.h to find the best.
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,
                    Status* status);
 
@@ -44,5 +43,8 @@ size_t prepared_bytes(const PreparedStep& prepared);
 
 // Copies and re-tiles the constants into `memory`, 64-byte aligned, prepared_bytes() long.
 void prepare_constants(const Constants& constants, void* memory, PreparedStep* prepared);
+
+// The same in new memory. False: no memory.
+bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory);
 
 }  // namespace bnn

@@ -6,7 +6,6 @@ namespace bnn {
 namespace {
 
 constexpr int32_t kMaxSize = 1 << 16;
-constexpr int32_t kMaxKernel = 255;
 constexpr uint64_t kMaxTensorBytes = uint64_t(1) << 31;
 
 int32_t same_out(int32_t size, int32_t stride) { return (size + stride - 1) / stride; }
@@ -127,24 +126,34 @@ const char* slot_name(int slot) {
   return kNames[slot];
 }
 
+int Step::first_row(int y) const {
+  // The window begins at or above the pixel that a shortcut reads.
+  return std::clamp(shape.window_row(y), 0, shape.in_h - 1);
+}
+
+int Step::last_row(int y) const {
+  int last = shape.window_row(y) + shape.kernel - 1;
+  if (shortcut == Shortcut::kAvgPool) last = std::max(last, 2 * y + 1);
+  return std::clamp(last, 0, shape.in_h - 1);
+}
+
 size_t Step::in_values() const {
   return reads_values() ? size_t(shape.in_h) * shape.in_w * shape.in_c : 0;
 }
 
 size_t Step::in_words() const {
-  return reads_bits() ? size_t(shape.padded_h()) * shape.padded_w() * words_of(shape.in_c) : 0;
+  return reads_bits() ? size_t(shape.in_h) * shape.padded_w() * words_of(shape.in_c) : 0;
 }
 
 size_t Step::out_values() const { return float_out ? out_elements() : 0; }
 
 size_t Step::out_words() const {
   if (!bits_out) return 0;
-  return size_t(shape.out_h + 2 * border) * (shape.out_w + 2 * border) * words_of(shape.out_c);
+  return size_t(shape.out_h) * (shape.out_w + 2 * border) * words_of(shape.out_c);
 }
 
 size_t constant_bytes(const Step& step, int slot) {
   const ConvShape& s = step.shape;
-  const bool convolution = step.kind == StepKind::kConv2d || step.kind == StepKind::kBconv2d;
   const size_t channel_floats = sizeof(float) * s.out_c;
   if (step.kind == StepKind::kGlobalAvgpool) return 0;
   switch (slot) {
@@ -163,7 +172,7 @@ size_t constant_bytes(const Step& step, int slot) {
     case kZeta:
       return step.rprelu ? channel_floats : 0;
     case kThreshold:  // float32, or int32 for the integer epilogue: the same size
-      return convolution && step.bits_out ? channel_floats : 0;
+      return step.convolves() && step.bits_out ? channel_floats : 0;
     default:
       return 0;
   }

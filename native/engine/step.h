@@ -11,6 +11,8 @@ enum class StepKind : int32_t { kConv2d = 0, kBconv2d = 1, kGlobalAvgpool = 2, k
 
 const char* step_kind_name(StepKind kind);
 
+constexpr int32_t kMaxKernel = 255;
+
 struct Step {
   StepKind kind;
   ConvShape shape;  // kernel, stride and groups are 1 for a pool and a linear step
@@ -24,12 +26,18 @@ struct Step {
   }
   bool reads_bits() const { return kind == StepKind::kBconv2d; }
   bool reads_values() const { return kind != StepKind::kBconv2d || shortcut != Shortcut::kNone; }
+  bool convolves() const { return kind == StepKind::kConv2d || kind == StepKind::kBconv2d; }
+
+  // The rows of its input that a convolution reads for row y of its output, by window and shortcut,
+  // cut to the image.
+  int first_row(int y) const;
+  int last_row(int y) const;
 
   // Elements of the tensors, 0 for one that this step does not read or write.
   size_t in_values() const;   // float32 [in_h, in_w, in_c]
-  size_t in_words() const;    // uint64 [in_h + 2*border, in_w + 2*border, words_of(in_c)]
+  size_t in_words() const;    // uint64 [in_h, in_w + 2*border, words_of(in_c)]
   size_t out_values() const;  // float32 [out_h, out_w, out_c]
-  size_t out_words() const;   // uint64 [out_h + 2*border, out_w + 2*border, words_of(out_c)]
+  size_t out_words() const;   // uint64 [out_h, out_w + 2*border, words_of(out_c)]
   size_t out_elements() const { return size_t(shape.out_h) * shape.out_w * shape.out_c; }
 };
 

@@ -104,7 +104,7 @@ inline bool isa_wanted(int argc, char** argv, Isa isa) {
 // Says so when an instruction set is left out; true when it is to be tested.
 inline bool isa_tested(int argc, char** argv, Isa isa) {
   if (!isa_wanted(argc, argv, isa)) return false;
-  if (!isa_supported(isa)) std::printf("%-7s skipped: not supported by this CPU\n", isa_name(isa));
+  if (!isa_supported(isa)) std::printf("%-8s skipped: not supported by this CPU\n", isa_name(isa));
   return isa_supported(isa);
 }
 

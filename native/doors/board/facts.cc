@@ -5,7 +5,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
 
 #include "core/isa.h"
 #include "doors/board/arguments.h"
@@ -103,7 +102,7 @@ int print_facts() {
   json.text("cpu", cpu_model(text));
   json.text("machine", kBuildInfo.machine);
   json.begin_array("isa");
-  for (Isa isa : {Isa::kScalar, Isa::kNeon, Isa::kAvx2, Isa::kAvx512}) {
+  for (Isa isa : kIsas) {
     if (isa_supported(isa)) json.item_text(isa_name(isa));
   }
   json.end_array();

@@ -2,10 +2,11 @@
 #include <vector>
 
 #include "doors/board/commands.h"
-#include "doors/board/file.h"
 #include "doors/board/json.h"
+#include "doors/board/options.h"
 #include "doors/board/subject.h"
 #include "engine/bnn_file.h"
+#include "engine/invent.h"
 
 namespace bnn {
 namespace {
@@ -42,14 +43,14 @@ void print_row(const Row& row, const std::vector<int64_t>& sentinels_ns, bool co
 
 // Every round takes one sample of every step, in a freshly shuffled order, and one of the sentinel:
 // a slow minute then shows in all rows a little, not in a few rows a lot.
-void measure(std::vector<Row>* rows, Buffers* buffers, const MeasureSettings& settings,
-             uint64_t seed, CacheSweep* sweep) {
+void measure(std::vector<Row>* rows, const MeasureSettings& settings, uint64_t seed,
+             CacheSweep* sweep) {
   std::vector<Row*> order;
   for (Row& row : *rows) {
     if (row.subject.ok()) order.push_back(&row);
   }
   for (Row* row : order) {
-    row->calibration = calibrate(row->subject.bind(buffers), settings);
+    row->calibration = calibrate(row->subject.work(), settings);
     if (sweep) row->calibration.iterations = 1;  // the second call would be warm
   }
   std::vector<int64_t> sentinels_ns;
@@ -58,8 +59,8 @@ void measure(std::vector<Row>* rows, Buffers* buffers, const MeasureSettings& se
     for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
     sentinels_ns.push_back(sentinel_ns());
     for (Row* row : order) {
-      const Work work = row->subject.bind(buffers);
-      work.call(work.context);  // its constants and activations back into the caches
+      const Work work = row->subject.work();
+      work.call(work.context);  // its activations back into the caches
       if (sweep) sweep->sweep();
       row->samples_ns.push_back(time_calls(work, row->calibration.iterations));
       if (round + 1 == settings.samples) print_row(*row, sentinels_ns, sweep != nullptr);
@@ -70,40 +71,24 @@ void measure(std::vector<Row>* rows, Buffers* buffers, const MeasureSettings& se
 }  // namespace
 
 int run_layers(Arguments arguments) {
-  const char* plan = arguments.text("--plan", nullptr);
-  const char* isa = arguments.text("--isa", nullptr);
-  const int core = int(arguments.integer("--core", -1, 0, 4095));
   const uint64_t seed = uint64_t(arguments.integer("--seed", 0, 0, INT64_MAX));
   const bool cold = arguments.flag("--cold");
-  const MeasureSettings settings{arguments.integer("--min-sample-ns", 2'000'000, 1, 10'000'000'000),
-                                 arguments.integer("--warmup-ns", 20'000'000, 0, 60'000'000'000),
-                                 int(arguments.integer("--samples", 30, 1, 100'000))};
-  if (!arguments.good()) return kUsage;
-  if (!plan) {
-    std::fputs("bnn-board layers: --plan FILE is missing\n", stderr);
-    return kUsage;
-  }
+  MeasureOptions options;
+  if (!options.parse("layers", "--plan", &arguments)) return kUsage;
   Status status;
   KernelChoice choice{};
-  if (!KernelChoice::parse(isa, &choice, &status)) {
-    std::fprintf(stderr, "bnn-board: %s\n", status.message);
-    return status.code == Code::kUnknownKernel ? kUsage : kFailure;
-  }
+  if (!KernelChoice::parse(options.isa, &choice, &status)) return options.refuse(status);
   size_t size = 0;
-  const Memory bytes = read_file(plan, &size);
+  const Memory bytes = options.read(&size);
   if (!bytes) return kFailure;
   BnnFile file;
-  if (!file.parse(bytes.get(), size, &status)) {
-    std::fprintf(stderr, "bnn-board: %s: %s\n", plan, status.message);
-    return kFailure;
-  }
-  if (core >= 0 && !pin_to_core(core)) return kFailure;
+  if (!file.parse(bytes.get(), size, &status)) return options.refuse(status);
+  if (options.core >= 0 && !pin_to_core(options.core)) return kFailure;
 
-  Buffers buffers;
   const size_t swept = cold ? sweep_bytes() : 0;
   const Memory sweep_memory = allocate(swept);
-  if (!buffers.make(&file.step(0), file.steps()) || !sweep_memory) {
-    std::fputs("bnn-board: no memory for the activations of this plan\n", stderr);
+  if (!sweep_memory) {
+    std::fputs("bnn-board: no memory to sweep the caches with\n", stderr);
     return kFailure;
   }
   CacheSweep sweep(swept, sweep_memory.get());
@@ -111,10 +96,10 @@ int run_layers(Arguments arguments) {
   for (int i = 0; i < file.steps(); ++i) {
     Subject& subject = rows[i].subject;
     subject.make(i, file.step(i), choice, seed * 4096 + i);
-    if (subject.ok()) subject.check(&buffers);
+    if (subject.ok()) subject.check();
     if (!subject.ok()) print_row(rows[i], {}, cold);
   }
-  measure(&rows, &buffers, settings, seed, cold ? &sweep : nullptr);
+  measure(&rows, options.settings, seed, cold ? &sweep : nullptr);
   return kSuccess;
 }
 

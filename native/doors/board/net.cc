@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <vector>
@@ -5,7 +6,7 @@
 #include "doors/board/commands.h"
 #include "doors/board/file.h"
 #include "doors/board/json.h"
-#include "doors/board/measure.h"
+#include "doors/board/options.h"
 #include "engine/invent.h"
 #include "engine/network.h"
 
@@ -23,6 +24,32 @@ void call(void* context) {
   run->network->run(run->image, run->result);
 }
 
+// The fastest of many empty sections of the pool: what a segment pays for its threads.
+int64_t section_ns(ThreadPool* pool) {
+  constexpr int kSections = 1000;
+  const Work work{[](void* of) { static_cast<ThreadPool*>(of)->run([](void*, int) {}, nullptr); },
+                  pool};
+  int64_t best_ns = INT64_MAX;
+  for (int i = 0; i < kSections; ++i) best_ns = std::min(best_ns, time_calls(work, 1));
+  return best_ns;
+}
+
+// A field of /proc/self/status in bytes: VmRSS is the resident memory of this process, VmHWM its
+// peak. -1 where the system does not tell.
+int64_t resident_bytes(const char* field) {
+  FILE* file = std::fopen("/proc/self/status", "r");
+  if (!file) return -1;
+  char line[256], name[64];
+  long long kib = -1, found = -1;
+  while (found < 0 && std::fgets(line, sizeof line, file)) {
+    if (std::sscanf(line, "%63[^:]: %lld kB", name, &kib) == 2 && std::strcmp(name, field) == 0) {
+      found = kib;
+    }
+  }
+  std::fclose(file);
+  return found < 0 ? -1 : found * 1024;
+}
+
 void print_run(const Run& run, const Calibration& calibration,
                const std::vector<int64_t>& samples_ns, const std::vector<int64_t>& sentinels_ns,
                bool with_outputs) {
@@ -34,6 +61,15 @@ void print_run(const Run& run, const Calibration& calibration,
     json.item_text(kernel);
   }
   json.end_array();
+  json.begin_array("segments");
+  for (int i = 0; i < run.network->segments(); ++i) {
+    json.item(int64_t(run.network->segment(i).begin));
+  }
+  json.end_array();
+  json.integer("threads", run.network->threads());
+  if (ThreadPool* pool = run.network->pool()) json.integer("section_ns", section_ns(pool));
+  json.integer("resident_bytes", resident_bytes("VmRSS"));
+  json.integer("peak_resident_bytes", resident_bytes("VmHWM"));
   json.integer("arena_bytes", int64_t(run.network->arena_bytes()));
   json.integer("constant_bytes", int64_t(run.network->constant_bytes()));
   json.integer("iterations", calibration.iterations);
@@ -73,37 +109,29 @@ bool load_image(const char* path, size_t count, float* image) {
 }  // namespace
 
 int run_net(Arguments arguments) {
-  const char* model = arguments.text("--model", nullptr);
-  const char* isa = arguments.text("--isa", nullptr);
   const char* input = arguments.text("--input", nullptr);
-  const int core = int(arguments.integer("--core", -1, 0, 4095));
-  const MeasureSettings settings{arguments.integer("--min-sample-ns", 2'000'000, 1, 10'000'000'000),
-                                 arguments.integer("--warmup-ns", 20'000'000, 0, 60'000'000'000),
-                                 int(arguments.integer("--samples", 30, 1, 100'000))};
-  if (!arguments.good()) return kUsage;
-  if (!model) {
-    std::fputs("bnn-board net: --model FILE is missing\n", stderr);
-    return kUsage;
-  }
+  LoadOptions load;
+  load.threads = int(arguments.integer("--threads", 1, 1, kMaxThreads));
+  MeasureOptions options;
+  if (!options.parse("net", "--model", &arguments)) return kUsage;
+  load.kernel = options.isa;
+  load.first_core = options.core;
+  if (options.core >= 0 && !pin_to_core(options.core)) return kFailure;
   size_t size = 0;
-  Memory bytes = read_file(model, &size);
+  Memory bytes = options.read(&size);
   if (!bytes) return kFailure;
   Status status;
-  const std::unique_ptr<Network> network = Network::load(bytes.get(), size, isa, &status);
+  const std::unique_ptr<Network> network = Network::load(bytes.get(), size, load, &status);
   bytes.reset();
-  if (!network) {
-    std::fprintf(stderr, "bnn-board: %s: %s\n", model, status.message);
-    return status.code == Code::kUnknownKernel ? kUsage : kFailure;
-  }
+  if (!network) return options.refuse(status);
   std::vector<float> image(network->image_values()), result(network->result_values());
-  if (!load_image(input, image.size(), image.data()) || (core >= 0 && !pin_to_core(core)))
-    return kFailure;
+  if (!load_image(input, image.size(), image.data())) return kFailure;
 
   Run run{network.get(), image.data(), result.data()};
   const Work work{&call, &run};
-  const Calibration calibration = calibrate(work, settings);
+  const Calibration calibration = calibrate(work, options.settings);
   std::vector<int64_t> samples_ns, sentinels_ns;
-  for (int i = 0; i < settings.samples; ++i) {
+  for (int i = 0; i < options.settings.samples; ++i) {
     sentinels_ns.push_back(sentinel_ns());
     samples_ns.push_back(time_calls(work, calibration.iterations));
   }

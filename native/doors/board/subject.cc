@@ -3,62 +3,55 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "engine/invent.h"
+#include "engine/tune.h"
+
 namespace bnn {
+namespace {
 
-bool Buffers::make(const Step* steps, int count) {
-  size_t in_values_size = 0, in_words = 0, elements = 0, out_words = 0, row = 0;
-  for (int i = 0; i < count; ++i) {
-    in_values_size = std::max(in_values_size, steps[i].in_values());
-    in_words = std::max(in_words, steps[i].in_words());
-    elements = std::max(elements, steps[i].out_elements());
-    out_words = std::max(out_words, steps[i].out_words());
-    row = std::max(row, scratch_bytes(steps[i]));
-  }
-  in_values = allocate(in_values_size * sizeof(float));
-  in_bits = allocate(in_words * sizeof(uint64_t));
-  values = allocate(elements * sizeof(float));
-  bits = allocate(out_words * sizeof(uint64_t));
-  sums = allocate(elements * sizeof(int32_t));
-  scratch = allocate(row);
-  if (!in_values || !in_bits || !values || !bits || !sums || !scratch) return false;
-  invent_values(1, in_values_size, reinterpret_cast<float*>(in_values.get()));
-  return true;
-}
+constexpr size_t kRowCopiesBytes = size_t(256) << 10;  // more than a first level holds
+constexpr size_t kAllCopiesBytes = size_t(4) << 20;    // more than a second level holds
+constexpr size_t kMostCopies = 32;
 
-bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory) {
-  *memory = allocate(prepared_bytes(*prepared));
-  if (!*memory) return false;
-  prepare_constants(constants, memory->get(), prepared);
-  return true;
-}
+}  // namespace
 
 void Subject::make(int index, const Step& step, const KernelChoice& choice, uint64_t seed) {
   index_ = index;
   seed_ = seed;
   Status status;
-  if (!choose_kernel(index, step, choice, &prepared_, &status)) {
+  PreparedStep prepared;
+  if (!choose_kernel(index, step, choice, &prepared, &status)) {
     std::snprintf(error_, sizeof error_, "%s", status.message);
     return;
   }
+  if (!choice.kernel) tune(&prepared, 1);
+  const size_t bytes = std::max<size_t>(prepared_bytes(prepared), 64);
+  copies_.assign(std::clamp<size_t>(kAllCopiesBytes / bytes + 1, 1, kMostCopies), prepared);
+  row_copies_ = std::clamp<size_t>(kRowCopiesBytes / bytes, 1, copies_.size());
   InventedConstants invented;
-  if (!invented.make(step, seed) || !prepare_owned(invented.constants, &prepared_, &memory_)) {
-    std::snprintf(error_, sizeof error_, "step %d: no memory for its constants", index);
+  memory_ = allocate(copies_.size() * bytes);
+  if (!memory_ || !invented.make(step, seed) || !rehearsal_.make(step, seed)) {
+    std::snprintf(error_, sizeof error_, "step %d: no memory for it", index);
+    return;
+  }
+  for (size_t i = 0; i < copies_.size(); ++i) {
+    prepare_constants(invented.constants, memory_.get() + i * bytes, &copies_[i]);
   }
 }
 
-Work Subject::bind(Buffers* buffers) {
-  const Step& step = prepared_.step;
-  uint64_t* bits = reinterpret_cast<uint64_t*>(buffers->in_bits.get());
-  if (step.reads_bits()) invent_bits(seed_, step.shape, bits);
-  in_ = {reinterpret_cast<float*>(buffers->in_values.get()), bits};
-  out_ = {step.float_out ? reinterpret_cast<float*>(buffers->values.get()) : nullptr,
-          step.bits_out ? reinterpret_cast<uint64_t*>(buffers->bits.get()) : nullptr, nullptr};
-  scratch_ = buffers->scratch.get();
-  return {[](void* self) {
-            const Subject* subject = static_cast<const Subject*>(self);
-            run_step(subject->prepared_, subject->in_, subject->out_, subject->scratch_);
-          },
-          this};
+void Subject::run() {
+  const Step& step = copies_[0].step;
+  next_ = (next_ + row_copies_) % copies_.size();
+  if (!step.convolves()) return rehearsal_.run(copies_[next_]);
+  size_t copy = next_;
+  for (int y = 0; y < step.shape.out_h; ++y) {
+    rehearsal_.run_row(copies_[copy], y);
+    if (row_copies_ > 1) copy = copy + 1 < copies_.size() ? copy + 1 : 0;
+  }
+}
+
+Work Subject::work() {
+  return {[](void* self) { static_cast<Subject*>(self)->run(); }, this};
 }
 
 }  // namespace bnn

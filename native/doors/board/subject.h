@@ -1,49 +1,45 @@
 // One step of a plan made ready to be checked and timed: invented constants, prepared as the
-// executor prepares real ones, and run by the executor's own run_step().
+// executor prepares real ones, and run by the executor's own function on rows that stand as a
+// network's do. In a network the other steps' constants pass through the cache between two rows of
+// a step, and those of other segments between two runs. So a step alone has copies of its own
+// constants: a row takes them from the second level, and a run, if they are large, from behind it.
 #pragma once
 
+#include <vector>
+
 #include "doors/board/measure.h"
-#include "engine/execute.h"
-#include "engine/invent.h"
+#include "engine/rehearsal.h"
 
 namespace bnn {
 
-// Activations, shared by all steps of a plan and as large as the largest.
-struct Buffers {
-  Memory in_values, in_bits, values, bits, sums, scratch;
-
-  bool make(const Step* steps, int count);
-};
-
 class Subject {
  public:
-  // Invents constants from `seed`. On failure error() says why and nothing else may be called.
+  // Invents constants and inputs from `seed`. On failure error() says why and nothing else may be
+  // called.
   void make(int index, const Step& step, const KernelChoice& choice, uint64_t seed);
 
   bool ok() const { return error_[0] == '\0'; }
   const char* error() const { return error_; }
   int index() const { return index_; }
-  uint64_t seed() const { return seed_; }
-  const PreparedStep& prepared() const { return prepared_; }
+  const PreparedStep& prepared() const { return copies_[0]; }
 
-  // Compares one run with the scalar kernels (check.cc); error() says what differs.
-  void check(Buffers* buffers);
+  // Compares one run on whole tensors with the scalar kernels (check.cc); error() says what
+  // differs.
+  void check();
 
-  // Puts this step's own input into the shared buffers and returns its run as a thing to be timed.
-  Work bind(Buffers* buffers);
+  // Its run as a thing to be timed.
+  Work work();
 
  private:
   int index_ = 0;
   uint64_t seed_ = 0;
   char error_[320] = "";
-  PreparedStep prepared_;
-  Memory memory_;
-  StepInput in_;
-  StepOutput out_;
-  void* scratch_ = nullptr;
-};
+  void run();
 
-// Copies constants into new memory and prepares them. False: no memory.
-bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory);
+  std::vector<PreparedStep> copies_;
+  size_t row_copies_ = 1, next_ = 0;
+  Memory memory_;
+  Rehearsal rehearsal_;
+};
 
 }  // namespace bnn

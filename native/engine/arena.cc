@@ -1,0 +1,114 @@
+#include "engine/arena.h"
+
+#include <algorithm>
+#include <new>
+
+namespace bnn {
+namespace {
+
+size_t value_row(const Step& step) { return size_t(step.shape.out_w) * step.shape.out_c; }
+
+size_t bits_row(const Step& step) {
+  return size_t(step.shape.out_w + 2 * step.border) * words_of(step.shape.out_c);
+}
+
+// A ring's rows begin at a cache line.
+size_t aligned_row(size_t floats) { return (floats + 15) / 16 * 16; }
+
+}  // namespace
+
+bool Arena::plan(const PreparedStep* steps, int count, const Segment* segments, int segment_count,
+                 int threads) {
+  count_ = count;
+  stages_.reset(new (std::nothrow) Stage[size_t(count) * threads]);
+  scratch_.reset(new (std::nothrow) Scratch[threads]);
+  if (!stages_ || !scratch_) return false;
+  place(steps, segments, segment_count, threads);  // for the sizes
+  bytes_ = values_bytes_ + bits_bytes_;
+  values_ = allocate(values_bytes_);
+  bits_ = allocate_zeroed(bits_bytes_);
+  if (!values_ || !bits_) return false;
+  place(steps, segments, segment_count, threads);
+  return true;
+}
+
+void Arena::place(const PreparedStep* steps, const Segment* segments, int segment_count,
+                  int threads) {
+  for (size_t i = 0; i < size_t(count_) * threads; ++i) stages_[i] = {};
+  Placer values(values_.get()), bits(bits_.get());
+  size_t words = 0;
+  for (int i = 0; i < count_; ++i) words = std::max(words, zero_words(steps[i].step));
+  const uint64_t* zeros = bits.take<uint64_t>(words);
+  for (int thread = 0; thread < threads; ++thread) scratch_[thread].zeros = zeros;
+  place_outputs(steps, segments, segment_count, threads, &values, &bits);
+  for (int thread = 0; thread < threads; ++thread) {
+    place_rings(steps, segments, segment_count, thread, &values, &bits);
+  }
+  values_bytes_ = values.bytes();
+  bits_bytes_ = bits.bytes();
+}
+
+void Arena::place_outputs(const PreparedStep* steps, const Segment* segments, int segment_count,
+                          int threads, Placer* values, Placer* bits) {
+  const auto floats_of = [&](int segment) {
+    const int last = segments[segment].end - 1;
+    return last + 1 < count_ ? (steps[last].step.out_values() + 15) / 16 * 16 : 0;
+  };
+  size_t most = floats_of(0);
+  for (int s = 1; s < segment_count; ++s) most = std::max(most, floats_of(s - 1) + floats_of(s));
+  float* bottom = values->take<float>(most);
+  for (int s = 0; s + 1 < segment_count; ++s) {
+    const int last = segments[s].end - 1;
+    const Step& step = steps[last].step;
+    StepOutput out = {};
+    if (step.float_out) {
+      float* base = bottom && s % 2 ? bottom + most - floats_of(s) : bottom;
+      out.values = {base, value_row(step), step.shape.out_h};
+    }
+    if (step.bits_out) {
+      uint64_t* base = bits->take<uint64_t>(bits_row(step) * step.shape.out_h);
+      out.bits = {base, bits_row(step), step.shape.out_h};
+    }
+    for (int thread = 0; thread < threads; ++thread) {
+      stages(thread)[last].out = out;
+      stages(thread)[last + 1].in = out.as_input();
+    }
+  }
+  // The image and the result come and go with a run; the result's bits have no reader.
+  const Step &first = steps[0].step, &last = steps[count_ - 1].step;
+  const Rows<const float> image = {nullptr, size_t(first.shape.in_w) * first.shape.in_c,
+                                   first.shape.in_h};
+  for (int thread = 0; thread < threads; ++thread) {
+    stages(thread)[0].in.values = image;
+    stages(thread)[count_ - 1].out.values = {nullptr, value_row(last), last.shape.out_h};
+  }
+}
+
+void Arena::place_rings(const PreparedStep* steps, const Segment* segments, int segment_count,
+                        int thread, Placer* values, Placer* bits) {
+  size_t shortcut = 0, most = 0;
+  for (int i = 0; i < count_; ++i) shortcut = std::max(shortcut, shortcut_floats(steps[i].step));
+  scratch_[thread].shortcut = values->take<float>(shortcut);
+  most = values->bytes();
+  for (int s = 0; s < segment_count; ++s) {
+    Placer rings = *values;  // every segment begins at the same place
+    for (int i = segments[s].begin; i + 1 < segments[s].end; ++i) {
+      const Step& step = steps[i].step;
+      const RingRows rows = ring_rows(steps[i + 1].step);
+      StepOutput out = {};
+      if (step.float_out) {
+        const size_t row = aligned_row(value_row(step));
+        out.values = {rings.take<float>(row * rows.values), row, rows.values};
+      }
+      if (step.bits_out) {
+        out.bits = {bits->take<uint64_t>(bits_row(step) * rows.bits), bits_row(step), rows.bits};
+      }
+      stages(thread)[i].out = out;
+      stages(thread)[i + 1].in = out.as_input();
+    }
+    most = std::max(most, rings.bytes());
+  }
+  values->skip_to(most);
+}
+
+}  // namespace bnn

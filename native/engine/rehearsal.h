@@ -1,0 +1,30 @@
+// One step on its own, run the way a network runs it: rows come from rings of the size that the
+// step needs and go to a ring of the size that its reader probably needs, all of it in the first
+// levels of the cache. A pool, a linear step and a convolution of the image (a float convolution
+// larger than 1x1) read whole tensors. Inputs are invented; rings repeat, so the results mean
+// nothing and only their time does.
+#pragma once
+
+#include "engine/tensors.h"
+
+namespace bnn {
+
+class Rehearsal {
+ public:
+  // False: no memory.
+  bool make(const Step& step, uint64_t seed);
+
+  // The prepared step is one of the step that this was made for.
+  void run_row(const PreparedStep& prepared, int y) const {
+    run_step_row(prepared, input_.as_input(), output_.rows(), y, scratch_.get());
+  }
+  void run(const PreparedStep& prepared) const {
+    run_step(prepared, input_.as_input(), output_.rows(), scratch_.get());
+  }
+
+ private:
+  Tensors input_, output_;
+  OwnScratch scratch_;
+};
+
+}  // namespace bnn

@@ -1,0 +1,43 @@
+// Tensors as rows. An activation is either whole or stands in a ring of a few rows, in which row y
+// takes the place of row y - count.
+//
+//   values  a row is [W, C] floats
+//   bits    a row is [W + 2 * border, words_of(C)]; the border pixels left and right are +1, zero
+//           words: zeroed once when the memory is made, for nothing ever writes them. Above and
+//           below the image stands one row of zeros that all readers share (Scratch).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace bnn {
+
+template <class T>
+struct Rows {
+  T* base;        // null: there is no such tensor
+  size_t stride;  // elements from one row to the next
+  int count;      // of a whole tensor its height
+
+  T* row(int y) const { return base + size_t(unsigned(y) % unsigned(count)) * stride; }
+  operator Rows<const T>() const { return {base, stride, count}; }
+};
+
+struct StepInput {
+  Rows<const float> values;
+  Rows<const uint64_t> bits;  // border: the reader's kernel / 2
+};
+
+struct StepOutput {
+  Rows<float> values;
+  Rows<uint64_t> bits;  // border: Step::border
+
+  StepInput as_input() const { return {values, bits}; }
+};
+
+// Memory that running a row needs beside its input and output.
+struct Scratch {
+  float* shortcut;        // shortcut_floats(step)
+  const uint64_t* zeros;  // zero_words(step) words of 0
+};
+
+}  // namespace bnn
