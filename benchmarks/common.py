@@ -20,7 +20,7 @@ from bnn_deploy.steps import Shortcut, Step, StepKind
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT_S = 300.0
-FACTS = ("cpu", "best_isa", "cores", "memory_bytes", "cache_bytes", "compiler", "flags", "kernel_release", "version")
+FACTS = ("cpu", "machine", "isa", "best_isa", "cores", "caches", "os", "kernel_release", "compiler", "flags", "version")
 
 Json = dict[str, object]
 
@@ -139,7 +139,7 @@ class Board:
 
     def to_json(self) -> Json:
         """The machine and the build."""
-        facts: Json = {name: self.device.facts[name] for name in FACTS if name in self.device.facts}
+        facts: Json = {name: self.device.facts[name] for name in FACTS}
         return {**facts, "core": self.core, "binary_sha256": self.device.binary_sha256}
 
 

@@ -1,6 +1,6 @@
 """Whole networks at 224x224 beside MobileNetV1 in LiteRT with XNNPACK: one run, batch 1; and where the time goes.
 
-    python benchmarks/networks.py --mobilenet-int8 FILE [--rounds 8] [--out benchmarks/results/networks.json]
+    python benchmarks/networks.py --mobilenet-int8 FILE [--rounds 16] [--out benchmarks/results/networks.json]
 
 Random constants. In each round every network and peer is timed in turn, and `bnn-board peak` between them; figures are
 minima over the run.
@@ -56,6 +56,7 @@ FLOAT_OPERATIONS = 4  # per output of a binary step: scale and bias, shortcut, s
 NET_ARGUMENTS = ["--samples", "40", "--min-sample-ns", "1", "--warmup-ns", "50000000"]
 STEP_ARGUMENTS = ["--samples", "15", "--min-sample-ns", "300000", "--warmup-ns", "3000000"]
 PEER_SECONDS = 0.5
+TIMES = ("iterations", "samples_ns", "sentinel_ns", "warmup_ns")  # of a record; the rest says what ran
 
 
 def random_graph(name: str) -> DeployGraph:
@@ -128,7 +129,7 @@ class Network:
         if threads == 1:
             first: list[int] = record.get("segments", range(len(self.steps)))  # type: ignore[assignment]
             self.segments = list(first)
-            self.board_record = {key: value for key, value in record.items() if not key.endswith("samples_ns")}
+            self.board_record = {key: value for key, value in record.items() if key not in TIMES}
 
     def time_steps(self, board: Board) -> None:
         records = board.layers(self.model, STEP_ARGUMENTS)
@@ -277,7 +278,7 @@ def verdicts(network: Network, int8_ns: float) -> list[tuple[str, float, float |
 
 
 def main() -> int:
-    options = parser(__doc__, "networks.json", 8)
+    options = parser(__doc__, "networks.json", 16)
     options.add_argument("--mobilenet-int8", type=Path, required=True, help="MobileNetV1 int8, 224x224, .tflite")
     options.add_argument("--peers-python", type=Path, help="default: .venv-peers/bin/python")
     options.add_argument("--threads", type=int, default=2, help="beside one thread; 1: leave it out (2)")

@@ -9,7 +9,7 @@ timed in two ways of which the better counts: a model with the layer once, and t
 once and REPEAT times, which leaves out everything at the edges (layouts, copies, the call itself).
 
     LCE             Larq Compute Engine 0.16's default and indirect kernels; the same outputs as ours
-    OpenVINO        BinaryConvolution by its best recipe (docs of peers_models.onnx_chain). "node": its own counters
+    OpenVINO        BinaryConvolution by its best recipe (see peers_models.onnx_chain). "node": its own counters
                     (whole microseconds, cut, not rounded: in its favour) or the slope of a chain, in which the
                     binarisation is fused into the convolution before; float output: the counter of the last node.
                     "chain": a binarise node and a convolution node. Dense layers: it crashes on grouped ones
@@ -66,6 +66,7 @@ SMALL_GROUPS = [(14, 512, 3, 32), (14, 512, 3, 64), (14, 512, 3, 128), (14, 512,
 LCE_GROUP = 32  # its channels per group are a multiple of this
 REPEAT = 5
 SECONDS = 0.12  # of each model and round
+KEPT = 25  # samples of a peer's model and round in the results: the shortest; and how many there were, and their median
 ENGINE_ARGUMENTS = ["--samples", "20", "--min-sample-ns", "500000", "--warmup-ns", "5000000"]
 FLOAT_PEERS = {
     "ort_float32": ("onnxruntime", "onnx_chain", "float32"),
@@ -73,7 +74,7 @@ FLOAT_PEERS = {
     "litert_float32": ("litert", "tflite_chain", "float32"),
     "litert_int8": ("litert", "tflite_chain", "int8"),
 }
-# What the issue of each peer's column asks for, as a multiple of our time.
+# What each peer's column must reach, as a multiple of our time.
 DENSE_TARGETS = {
     "openvino_node": 1.0,
     "openvino_chain": 1.2,
@@ -90,26 +91,27 @@ COLUMNS = [*DENSE_TARGETS, "ort_int8", "litert_float32", "litert_int8"]
 class Peer:
     """One peer's times of one layer: a model with it once, and one with it REPEAT times."""
 
-    chains: dict[int, list[int]] = field(default_factory=lambda: {1: [], REPEAT: []})
+    rounds: dict[int, list[Json]] = field(default_factory=lambda: {1: [], REPEAT: []})
     error: str = ""
 
     def add(self, copies: int, answer: Json) -> None:
         if "error" in answer:
             self.error = str(answer["error"])
         else:
-            self.chains[copies] += answer["samples_ns"]  # type: ignore[arg-type]
+            ordered = sorted(answer["samples_ns"])  # type: ignore[call-overload]
+            summary: Json = {"count": len(ordered), "median_ns": ordered[len(ordered) // 2]}
+            self.rounds[copies].append({**summary, "shortest_ns": ordered[:KEPT]})
 
-    @property
-    def once_ns(self) -> float:
-        return float(min(self.chains[1]))
+    def shortest_ns(self, copies: int) -> float:
+        return min(float(entry["shortest_ns"][0]) for entry in self.rounds[copies])  # type: ignore[index]
 
     @property
     def slope_ns(self) -> float:
-        return (min(self.chains[REPEAT]) - min(self.chains[1])) / (REPEAT - 1)
+        return (self.shortest_ns(REPEAT) - self.shortest_ns(1)) / (REPEAT - 1)
 
     @property
     def best_ns(self) -> float:
-        return min(self.once_ns, self.slope_ns)
+        return min(self.shortest_ns(1), self.slope_ns)
 
 
 @dataclass
@@ -278,7 +280,7 @@ def row(layer: Layer, output: str, peak: Peak) -> Json:
 
 def raw(layer: Layer) -> Json:
     """All samples of a layer."""
-    peers = {name: {"error": peer.error} if peer.error else peer.chains for name, peer in layer.peers.items()}
+    peers = {name: {"error": peer.error} if peer.error else peer.rounds for name, peer in layer.peers.items()}
     ours = {output: samples.rounds for output, samples in layer.ours.items()}
     return {"layer": layer.name, "ours": ours, "peers_ns": peers, "openvino_nodes_us": layer.nodes_us}
 
