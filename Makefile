@@ -4,9 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 LCE_STAMP := .venv-lce/.installed
+PEERS_STAMP := .venv-peers/.installed
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find native cmake -type f)
 
-.PHONY: help install lce-env test check native-test quickstart format board-aarch64
+.PHONY: help install lce-env peers-env test check native-test quickstart format board-aarch64
 
 help:  ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +27,12 @@ lce-env: $(LCE_STAMP)  ## Larq Compute Engine (NumPy < 2) in .venv-lce, without 
 
 $(LCE_STAMP): scripts/lce-env
 	PYTHON=$(PYTHON) scripts/lce-env
+	touch $@
+
+peers-env: $(PEERS_STAMP)  ## the runtimes that benchmarks/ compares with, in .venv-peers; see scripts/peers-env
+
+$(PEERS_STAMP): scripts/peers-env
+	PYTHON=$(PYTHON) scripts/peers-env
 	touch $@
 
 test: install lce-env  ## formatting, linting, types, native tests with sanitizers and without, pytest

@@ -35,6 +35,16 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   bnn_core_sources(epilogue/arm_neon.cc float/arm_neon.cc)
 endif()
 
+# The peak of an instruction set (peak/peak.h), with the flags of its kernels.
+bnn_core_sources(peak/peak.cc)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  bnn_core_sources(peak/x86_avx2.cc FLAGS -mavx2 -mfma)
+  bnn_core_sources(peak/x86_avx512bw.cc FLAGS ${BNN_AVX512BW})
+  bnn_core_sources(peak/x86_avx512.cc FLAGS ${BNN_AVX512BW} -mavx512vpopcntdq)
+else()
+  bnn_core_sources(peak/arm_neon.cc)
+endif()
+
 set(BNN_TEST_SOURCES
     ${BNN_CORE_DIR}/../tests/bitpack_test.cc ${BNN_CORE_DIR}/../tests/bconv2d_test.cc
     ${BNN_CORE_DIR}/../tests/epilogue_test.cc ${BNN_CORE_DIR}/../tests/float_test.cc)

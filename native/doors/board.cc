@@ -47,6 +47,12 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
   bnn-board sentinel [--samples N]
       Duration of the sentinel loop on every core, one JSON line for each: the quietest is lowest.
 
+  bnn-board peak [--isa NAME] [--core N] [--samples N] [--min-sample-ns N] [--copy BYTES]
+      What this core reaches on registers alone, one JSON line for each instruction set: binary MACs
+      (the instructions of the kernels' inner loops), float32 fused multiply-adds, cycles (a chain
+      of dependent additions); with --copy also copies of so many bytes. For each the number of
+      iterations in a sample and the samples.
+
   bnn-board --version | --help
 
 Exit code: 0 done, 1 failed (see stderr), 2 wrong command line.
@@ -68,6 +74,7 @@ int main(int argc, char** argv) {
   if (std::strcmp(command, "layers") == 0) return run_layers(arguments);
   if (std::strcmp(command, "net") == 0) return run_net(arguments);
   if (std::strcmp(command, "sentinel") == 0) return run_sentinel(arguments);
+  if (std::strcmp(command, "peak") == 0) return run_peak(arguments);
   if (std::strcmp(command, "facts") == 0) return arguments.good() ? print_facts() : kUsage;
   if (std::strcmp(command, "--version") == 0) {
     std::printf("bnn-board %s\n", kBuildInfo.version);

@@ -13,4 +13,8 @@ int run_net(Arguments arguments);
 // `bnn-board sentinel`: the sentinel's duration on every core, one JSON line each.
 int run_sentinel(Arguments arguments);
 
+// `bnn-board peak`: what this core reaches on registers alone, one JSON line for each instruction
+// set.
+int run_peak(Arguments arguments);
+
 }  // namespace bnn
