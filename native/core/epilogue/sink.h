@@ -44,9 +44,12 @@ class FloatSink {
 
   // Of the channels c .. c + kLanes - 1, as far as there are any; c is a multiple of kLanes.
   [[gnu::always_inline]] Constants at(int c) const {
-    Constants k = {};
+    // One by one: clearing the whole struct goes through memory, a microcoded loop per tile.
+    Constants k;
     k.c = c;
     k.n = channels_ - c < V::kLanes ? channels_ - c : V::kLanes;
+    k.shortcut = nullptr;
+    k.scale = k.bias = k.beta = k.zeta = k.threshold = V::broadcast(0.0f);
     if (constants_.scale) {
       k.scale = V::load(constants_.scale + c, V::kLanes);
       k.bias = V::load(constants_.bias + c, V::kLanes);
