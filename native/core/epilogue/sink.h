@@ -77,7 +77,7 @@ class FloatSink {
     if (out_.values) V::store(out_.values + size_t(x) * channels_ + k.c, y, k.n);
     if (out_.bits) {
       char* pixel = reinterpret_cast<char*>(out_.bits) + size_t(x) * pixel_bytes_;
-      V::store_bits(pixel + k.c / 8, k.c, V::less(y, k.threshold));
+      V::store_bits(pixel + unsigned(k.c) / 8, k.c, V::less(y, k.threshold));
     }
   }
 

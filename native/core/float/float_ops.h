@@ -20,7 +20,7 @@ void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const v
                 const EpilogueConstants& constants, const RowOutput& out);
 
 // out[c] = mean over height*width of input[:, :, c];  input [height, width, channels]
-void global_avgpool(const float* input, int height, int width, int channels, float* out);
+void global_avgpool(Isa isa, const float* input, int height, int width, int channels, float* out);
 
 // out[o] = bias[o] + sum_c weights[o, c] * input[c];  weights [out_c, in_c]
 void linear(Isa isa, const float* input, const float* weights, const float* bias, int in_c,

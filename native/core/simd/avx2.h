@@ -24,7 +24,7 @@ struct Avx2 {
                        : _mm256_maskload_epi32(p, first(n));
   }
   static void store(float* p, F v, int n) {
-    if (n == kLanes) {
+    if (__builtin_expect(n == kLanes, 1)) {
       _mm256_storeu_ps(p, v);
     } else {
       _mm256_maskstore_ps(p, first(n), v);

@@ -22,7 +22,7 @@ struct Avx512 {
     return n == kLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(first(n), p);
   }
   static void store(float* p, F v, int n) {
-    if (n == kLanes) {
+    if (__builtin_expect(n == kLanes, 1)) {
       _mm512_storeu_ps(p, v);
     } else {
       _mm512_mask_storeu_ps(p, first(n), v);
