@@ -102,23 +102,22 @@ ConvTile<V> conv2d_tile_of(int pixels, std::integer_sequence<int, kPixels...>) {
   return kTiles[pixels - 1];
 }
 
-// The output pixels of a row whose windows are inside the image, in tiles.
+// The output pixels begin .. end - 1 of a row have their windows inside the image. They are cut
+// into as few tiles as possible: of `small` pixels, the first `larger` ones of a pixel more, so 9
+// pixels are 5 + 4 and not 7 + 2.
 struct Inside {
-  int begin, end;  // output pixels
-  int tiles;       // as few as possible,
-  int small,
-      larger;  // of `small` pixels, the first `larger` ones of a pixel more: 5 + 4, not 8 + 1
+  int begin, end;
+  int tiles, small, larger;
 };
 
 template <class V>
 Inside inside_of(const ConvShape& s) {
   Inside inside = {};
-  inside.begin = (s.pad_left + s.stride - 1) / s.stride;
-  const int last_begin = s.in_w + s.pad_left - s.kernel;
-  inside.end = last_begin < 0 ? 0 : last_begin / s.stride + 1;
-  if (inside.end > s.out_w) inside.end = s.out_w;
-  if (inside.end < inside.begin)
-    inside.end = inside.begin = s.out_w < inside.begin ? s.out_w : inside.begin;
+  const int begin = (s.pad_left + s.stride - 1) / s.stride;
+  const int last_left = s.in_w + s.pad_left - s.kernel;  // of a window inside, in padded pixels
+  const int end = last_left < 0 ? 0 : last_left / s.stride + 1;
+  inside.begin = begin < s.out_w ? begin : s.out_w;
+  inside.end = end > s.out_w ? s.out_w : end > inside.begin ? end : inside.begin;
   const int pixels = inside.end - inside.begin;
   inside.tiles = (pixels + V::kPixels - 1) / V::kPixels;
   if (inside.tiles == 0) return inside;

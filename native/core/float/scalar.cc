@@ -12,6 +12,7 @@ struct ScalarFloat : Scalar {
   static constexpr int kPixels = 4, kVectors = 2;
   // No FMA: without the instruction it is a call.
   static F mul_add(float a, F w, F sum) { return sum + a * w; }
+  static F fma(F a, F b, F c) { return c + a * b; }
 };
 
 }  // namespace

@@ -49,11 +49,9 @@ struct Avx2 {
   }
   static void store_bits(char* byte, int, uint32_t bits) { *byte = char(bits); }
   static float sum(F v) {
-    float lanes[kLanes];
-    _mm256_storeu_ps(lanes, v);
-    float total = 0.0f;
-    for (float lane : lanes) total += lane;
-    return total;
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
   }
 };
 

@@ -46,11 +46,10 @@ struct Avx512 {
     std::memcpy(byte, &two_bytes, sizeof two_bytes);
   }
   static float sum(F v) {
-    float lanes[kLanes];
-    _mm512_storeu_ps(lanes, v);
-    float total = 0.0f;
-    for (float lane : lanes) total += lane;
-    return total;
+    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
   }
 };
 
