@@ -21,16 +21,19 @@ set(BNN_CORE_SOURCES)
 bnn_core_sources(isa.cc bitpack.cc bconv2d/bconv2d.cc bconv2d/placement.cc bconv2d/scalar.cc
                  epilogue/epilogue.cc epilogue/scalar.cc float/float_ops.cc float/scalar.cc)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  bnn_core_sources(epilogue/x86_avx2.cc float/x86_avx2.cc FLAGS -mavx2 -mfma)
+  # -mtune: GCC's generic tuning spills general registers to vector registers, whose moves wait for
+  # the vector work in flight: 100 cycles per tile.
+  bnn_core_sources(epilogue/x86_avx2.cc FLAGS -mavx2 -mfma)
+  bnn_core_sources(float/x86_avx2.cc FLAGS -mavx2 -mfma -mtune=haswell)
   set(BNN_AVX512BW -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl
       # GCC 12's own intrinsics start variables from themselves.
       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
-  bnn_core_sources(epilogue/x86_avx512.cc float/x86_avx512.cc FLAGS ${BNN_AVX512BW})
-  # Vectors are written by hand. GCC's generic tuning moves general registers to vector registers
-  # and back, which wait behind the work of the vector pipes: 100 cycles per tile.
-  set(BNN_KERNEL_TUNING -mtune=icelake-server $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
+  bnn_core_sources(epilogue/x86_avx512.cc FLAGS ${BNN_AVX512BW})
+  bnn_core_sources(float/x86_avx512.cc FLAGS ${BNN_AVX512BW} -mtune=icelake-server)
+  # No vectors but those written by hand.
   bnn_core_sources(bconv2d/x86_avx512.cc bconv2d/x86_avx512_lanes.cc
-                   FLAGS ${BNN_AVX512BW} ${BNN_KERNEL_TUNING} -mavx512vpopcntdq -mavx512bitalg)
+                   FLAGS ${BNN_AVX512BW} -mavx512vpopcntdq -mavx512bitalg -mtune=icelake-server
+                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   bnn_core_sources(epilogue/arm_neon.cc float/arm_neon.cc)
 endif()

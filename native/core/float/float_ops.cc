@@ -1,6 +1,9 @@
-// The choice of the ISA, the layout of prepared weights and the pooling; the rest is in kernels.h.
+// The choice of the ISA and the layout of prepared weights; the rest is in kernels.h.
 #include "core/float/float_ops.h"
 
+#include <cstring>
+
+#include "core/float/blocks.h"
 #include "core/float/kernels.h"
 
 namespace bnn {
@@ -36,19 +39,31 @@ const FloatKernels& kernels_of(Isa isa) {
 }  // namespace
 
 size_t conv2d_prepared_bytes(const ConvShape& shape) {
-  return size_t(shape.out_c) * size_t(shape.k_bits()) * sizeof(float);
+  size_t weights = 0;
+  for (int first = 0; first < shape.out_c;) {
+    const ConvBlock block = conv_block(shape, first);
+    weights += block_weights(shape, block);
+    first += block.outputs;
+  }
+  return weights * sizeof(float);
 }
 
-// [out_c, filter] -> [groups, filter, out_c / groups], where filter = [kernel, kernel, in_c /
-// groups]
 void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared) {
-  const int out_c = shape.out_c_per_group();
-  const size_t filter = size_t(shape.k_bits());
+  const int in_c = shape.in_c_per_group(), taps = shape.kernel * shape.kernel;
   float* out = static_cast<float*>(prepared);
-  for (int group = 0; group < shape.groups; ++group, weights += size_t(out_c) * filter) {
-    for (size_t i = 0; i < filter; ++i) {
-      for (int o = 0; o < out_c; ++o) *out++ = weights[size_t(o) * filter + i];
+  std::memset(out, 0, conv2d_prepared_bytes(shape));
+  for (int first = 0; first < shape.out_c;) {
+    const ConvBlock block = conv_block(shape, first);
+    for (int lane = 0; lane < block.outputs; ++lane) {
+      const int group = (block.first + lane) / shape.out_c_per_group();
+      for (int tap = 0; tap < taps; ++tap) {
+        const size_t row = size_t(tap) * size_t(block.span) + size_t(group * in_c - block.from);
+        float* to = out + row * size_t(block.lanes) + lane;
+        for (int i = 0; i < in_c; ++i, to += block.lanes) *to = *weights++;
+      }
     }
+    out += block_weights(shape, block);
+    first += block.outputs;
   }
 }
 
@@ -57,13 +72,8 @@ void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const v
   kernels_of(isa).conv2d_row(shape, in, static_cast<const float*>(prepared), constants, out);
 }
 
-void global_avgpool(const float* input, int height, int width, int channels, float* out) {
-  const size_t pixels = size_t(height) * width;
-  for (int c = 0; c < channels; ++c) out[c] = 0.0f;
-  for (size_t pixel = 0; pixel < pixels; ++pixel, input += channels) {
-    for (int c = 0; c < channels; ++c) out[c] += input[c];
-  }
-  for (int c = 0; c < channels; ++c) out[c] /= float(pixels);
+void global_avgpool(Isa isa, const float* input, int height, int width, int channels, float* out) {
+  kernels_of(isa).global_avgpool(input, height, width, channels, out);
 }
 
 void linear(Isa isa, const float* input, const float* weights, const float* bias, int in_c,

@@ -13,16 +13,16 @@ namespace bnn {
 //   prepare_conv2d. FMA and summation order may differ between ISAs: compare within rtol 1e-5 of
 //   the sum of magnitudes.
 size_t conv2d_prepared_bytes(const ConvShape& shape);
-// weights: [out_c, kernel, kernel, in_c / groups] float32 -> a layout with output channels
-// innermost
+// weights: [out_c, kernel, kernel, in_c / groups] float32 -> blocks.h, one layout for all ISAs
 void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared);
 void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const void* prepared,
                 const EpilogueConstants& constants, const RowOutput& out);
 
 // out[c] = mean over height*width of input[:, :, c];  input [height, width, channels]
-void global_avgpool(const float* input, int height, int width, int channels, float* out);
+void global_avgpool(Isa isa, const float* input, int height, int width, int channels, float* out);
 
 // out[o] = bias[o] + sum_c weights[o, c] * input[c];  weights [out_c, in_c]
+// Threads may share the output channels: each passes its own rows of weights, bias and out.
 void linear(Isa isa, const float* input, const float* weights, const float* bias, int in_c,
             int out_c, float* out);
 

@@ -24,7 +24,7 @@ struct Avx2 {
                        : _mm256_maskload_epi32(p, first(n));
   }
   static void store(float* p, F v, int n) {
-    if (n == kLanes) {
+    if (__builtin_expect(n == kLanes, 1)) {
       _mm256_storeu_ps(p, v);
     } else {
       _mm256_maskstore_ps(p, first(n), v);
@@ -47,11 +47,9 @@ struct Avx2 {
   }
   static void store_bits(char* byte, int, uint32_t bits) { *byte = char(bits); }
   static float sum(F v) {
-    float lanes[kLanes];
-    _mm256_storeu_ps(lanes, v);
-    float total = 0.0f;
-    for (float lane : lanes) total += lane;
-    return total;
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
   }
 };
 

@@ -22,7 +22,7 @@ struct Avx512 {
     return n == kLanes ? _mm512_loadu_si512(p) : _mm512_maskz_loadu_epi32(first(n), p);
   }
   static void store(float* p, F v, int n) {
-    if (n == kLanes) {
+    if (__builtin_expect(n == kLanes, 1)) {
       _mm512_storeu_ps(p, v);
     } else {
       _mm512_mask_storeu_ps(p, first(n), v);
@@ -43,11 +43,10 @@ struct Avx512 {
     std::memcpy(byte, &two_bytes, sizeof two_bytes);
   }
   static float sum(F v) {
-    float lanes[kLanes];
-    _mm512_storeu_ps(lanes, v);
-    float total = 0.0f;
-    for (float lane : lanes) total += lane;
-    return total;
+    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
   }
 };
 
