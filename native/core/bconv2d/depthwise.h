@@ -36,7 +36,7 @@ struct Depthwise3x3 {
   using Floats = typename V::Floats;
   static constexpr int kTaps = 9, kPlanes = 4;
   static constexpr int kColumnWords = (kTaps + kPlanes) * V::kWords;
-  static constexpr int kChunk = 4;  // vectors of pixels that share the epilogue's constants
+  static constexpr int kChunk = 14;  // vectors of pixels that share the epilogue's constants
 
   static bool supports(const ConvShape& s) {
     return s.kernel == 3 && s.groups == s.in_c && s.groups == s.out_c;
@@ -191,7 +191,7 @@ struct Depthwise3x3 {
       for (int p = 0; p < pixels; ++p) {
         const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
         const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first, 16};
-        put_pieces<V, 1, V::kWords * 64, true, kChunk>(sink.every(pixels, p), bytes[0], pixel,
+        put_pieces<V, 1, V::kWords * 64, true>(sink.every(pixels, p), bytes[0], pixel,
                                                        begin, vectors - int(beyond));
       }
     }

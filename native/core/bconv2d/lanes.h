@@ -64,7 +64,7 @@ struct GroupLanes {
   static constexpr int kLanes = V::kWords * 64 / kLaneBits;
   static constexpr int kInputs = kPaired ? 2 : 1;
   static constexpr int kMostTaps = kPaired ? 31 : 63;  // 8 bits of each in a byte
-  static constexpr int kChunk = 4;  // vectors of pixels that share the epilogue's constants
+  static constexpr int kChunk = 14;  // vectors of pixels that share the epilogue's constants
   static constexpr int kTogether = V::kAccumulators / kOutputs;  // that share a load of the filters
   static_assert(kTogether == 1 || kTogether == 2, "");
 
@@ -385,7 +385,7 @@ struct GroupLanes {
           const unsigned pixel_pieces = unsigned(column.words) * 64 / kStep;
           const PixelPieces pixel = {p * pixel_pieces, pixel_pieces,
                                      column.first_channel + block * kOutputs, kStep};
-          put_pieces<V, kRows, V::kWords * 8, kBytes, kChunk>(sink.every(plan.pixels, p), bytes,
+          put_pieces<V, kRows, V::kWords * 8, kBytes>(sink.every(plan.pixels, p), bytes,
                                                               pixel, begin, count - int(beyond));
         }
       }

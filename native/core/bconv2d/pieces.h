@@ -19,11 +19,12 @@ struct PixelPieces {
 
 // V offers Floats and widen8(p), widen16(p). kRowBytes: of one row of pieces. The vectors stand for
 // the pixels x, x + 1, .. of `shared_sink`.
-template <class V, int kRows, int kRowBytes, bool kBytes, int kChunk, class Sink>
+template <class V, int kRows, int kRowBytes, bool kBytes, class Sink>
 [[gnu::noinline]] void put_pieces(const Sink& shared_sink, const char* pieces,
                                   const PixelPieces& pixel, int x, int vectors) {
   using Floats = typename V::Floats;
   constexpr int kVectorBytes = kRows * kRowBytes, kChannels = kBytes ? 16 : 8;
+  constexpr int kTogether = 7;  // a row of a network for images of 224 pixels has 7, 14, ... vectors
   const Sink sink = shared_sink;
   const auto widen = [](const char* at) __attribute__((always_inline)) {
     if constexpr (kBytes) {
@@ -39,14 +40,17 @@ template <class V, int kRows, int kRowBytes, bool kBytes, int kChunk, class Sink
 #pragma GCC unroll 4
     for (int part = 0; part < kChannels; part += Floats::kLanes) {
       if (!sink.has(channel + part)) return;
-      const auto cursor = sink.at(channel + part, x);
-      if (vectors == kChunk) {
+      const char* from = at + part;
+      int i = 0;
+      for (; i + kTogether <= vectors; i += kTogether, from += kTogether * kVectorBytes) {
+        const auto cursor = sink.at(channel + part, x + i);
 #pragma GCC unroll 8
-        for (int i = 0; i < kChunk; ++i) sink.put(cursor, i, widen(at + part + i * kVectorBytes));
-      } else {
-#pragma GCC unroll 1
-        for (int i = 0; i < vectors; ++i) sink.put(cursor, i, widen(at + part + i * kVectorBytes));
+        for (int j = 0; j < kTogether; ++j) sink.put(cursor, j, widen(from + j * kVectorBytes));
       }
+      if (i == vectors) continue;
+      const auto cursor = sink.at(channel + part, x + i);
+#pragma GCC unroll 1
+      for (int j = 0; j < vectors - i; ++j) sink.put(cursor, j, widen(from + j * kVectorBytes));
     }
   }
 }
