@@ -9,7 +9,6 @@ namespace bnn {
 
 extern const Bconv2dKernel bconv2d_avx512_dense_7x2;
 extern const Bconv2dKernel bconv2d_avx512_dense_8x2;
-extern const Bconv2dKernel bconv2d_avx512_dense_14x1;
 extern const Bconv2dKernel bconv2d_avx512_dense_4x4;
 extern const Bconv2dKernel bconv2d_avx512_generic;
 
@@ -52,7 +51,6 @@ using Generic = Broadcast<Avx512Words, true, 8, 1>;
 
 const Bconv2dKernel bconv2d_avx512_dense_7x2 = dense<7, 2>("bconv2d_avx512_dense_7x2");
 const Bconv2dKernel bconv2d_avx512_dense_8x2 = dense<8, 2>("bconv2d_avx512_dense_8x2");
-const Bconv2dKernel bconv2d_avx512_dense_14x1 = dense<14, 1>("bconv2d_avx512_dense_14x1");
 const Bconv2dKernel bconv2d_avx512_dense_4x4 = dense<4, 4>("bconv2d_avx512_dense_4x4");
 const Bconv2dKernel bconv2d_avx512_generic =
     fused_kernel<Generic, Avx512>("bconv2d_avx512_generic", "generic", Isa::kAvx512);
