@@ -1,0 +1,304 @@
+// Pairwise additions: CNT counts the bits of bytes, and a tree of ADDP sums the counts of eight
+// filters while it halves them, so that every sum ends in the lane of its filter.
+//
+//   for each block of 8 filters, for each tile of kPixels output pixels:
+//     for each vector i (two words) of the window, for each pixel p:
+//       count[f] = cnt(input[p][i] ^ filters[i][f])     16 bytes each, f = 0..7
+//       sum[p]  += tree of pairwise additions of count[0..7]
+//     the sink finishes sum[p]
+//
+// A pixel's step is 8 EOR, 8 CNT and 8 additions of either kind: 24 instructions for 1024 MACs, as
+// many as adding every count to a sum of its own would take; but nothing is left to add up behind
+// the loop, nothing overflows, and eight sums are one or two registers.
+//
+// kSide > 1: groups of 128 / kSide channels stand side by side in a vector. The tree ends where the
+// bytes of two groups would meet, and the sums of a pixel are kSide registers. A pixel's last
+// vector may be a single word; it then holds that word of two neighbouring pixels.
+//
+// Otherwise the words of a window are taken two by two along a run (what is contiguous in the
+// input: a tap row of a layer without groups, or a tap). The odd words behind two runs share a
+// vector.
+//
+// prepared: [part][block][vector of the window][8 filters][2 words] uint64, a part being kSide
+// groups and a block 8 filters of each of them.
+//
+// V offers kSide, kMaxPixels, kMostBits (the largest k_bits), Sum, zero(), add(&sum, count[8]) and
+// finish(sum, out[kSide]), where out[i] are the sink's Sums of group V::group(i). Included by ISA
+// files alone.
+#pragma once
+
+#include <arm_neon.h>
+
+#include <utility>
+
+#include "core/bconv2d/bconv2d.h"
+#include "core/bconv2d/placement.h"
+#include "core/simd/neon16.h"
+
+namespace bnn {
+namespace {
+
+template <class V>
+struct NeonTree {
+  static constexpr int kBlock = 8, kSide = V::kSide;
+  using Sum = typename V::Sum;
+
+  struct Cut {
+    int parts, blocks;    // parts of a pixel; blocks of a part
+    int words;            // of a part of a pixel
+    int pixel_words;      // of a pixel
+    int runs, run_words;  // runs of a tap row; words of a run
+    int vectors;          // of a window
+    explicit Cut(const ConvShape& s)
+        : parts((s.groups + kSide - 1) / kSide),
+          blocks((s.out_c_per_group() + kBlock - 1) / kBlock),
+          words(kSide > 1 ? 2 : words_of(s.in_c_per_group())),
+          pixel_words(words_of(s.in_c)),
+          runs(words == pixel_words ? 1 : s.kernel),
+          run_words(words == pixel_words ? s.kernel * words : words),
+          vectors((s.kernel * s.kernel * words + 1) / 2) {}
+    size_t block_words() const { return size_t(vectors) * kBlock * 2; }
+    // Word i of a filter's window, in words from the first of that filter.
+    size_t place(int i) const {
+      const int run = i / run_words, word = i % run_words, pair = run / 2;
+      const int whole = run_words / 2, odd = run_words % 2;
+      int vector = run * whole + pair * odd + word / 2, half = word % 2;
+      if (odd && word == run_words - 1) {  // behind the second run of the pair, if there is one
+        vector = (2 * pair + 2) * whole + pair;
+        half = run % 2;
+      }
+      return (size_t(vector < vectors ? vector : vectors - 1) * kBlock) * 2 + half;
+    }
+  };
+
+  static bool supports(const ConvShape& s) {
+    if (s.k_bits() > V::kMostBits) return false;
+    if (kSide == 1 && s.groups == 1) return true;
+    if (s.groups == 1 || s.out_c_per_group() % kBlock != 0) return false;
+    return kSide == 1 ? s.in_c_per_group() % 64 == 0 : s.in_c_per_group() * kSide == 128;
+  }
+
+  static size_t prepared_bytes(const ConvShape& shape) {
+    const Cut cut(shape);
+    return cut.parts * cut.blocks * cut.block_words() * sizeof(uint64_t);
+  }
+
+  static void prepare(const ConvShape& shape, const uint64_t* weights, void* prepared) {
+    const Cut cut(shape);
+    uint64_t* out = static_cast<uint64_t*>(prepared);
+    for (size_t i = 0; i < prepared_bytes(shape) / sizeof(uint64_t); ++i) out[i] = 0;
+    uint64_t tap_words[1024];  // words of 65536 channels
+    for (int o = 0; o < shape.out_c; ++o) {
+      const int group = o / shape.out_c_per_group(), in_group = o % shape.out_c_per_group();
+      const int part = group / kSide;
+      const size_t block = size_t(part) * cut.blocks + in_group / kBlock;
+      uint64_t* filter = out + block * cut.block_words() + in_group % kBlock * 2;
+      const bool single = is_single(cut, part);
+      for (int tap = 0; tap < shape.kernel * shape.kernel; ++tap) {
+        place_filter(shape, weights, o, tap, part * cut.words, cut.words, 1, tap_words);
+        if (single) tap_words[1] = tap_words[0];
+        for (int i = 0; i < cut.words; ++i) filter[cut.place(tap * cut.words + i)] |= tap_words[i];
+      }
+    }
+  }
+
+  // Whether the part is the last word of a pixel alone.
+  static bool is_single(const Cut& cut, int part) {
+    return kSide > 1 && 2 * part + 1 == cut.pixel_words;
+  }
+
+  struct Window {
+    const uint64_t* const* rows;  // of output pixel 0
+    size_t first;                 // words from there to the part and the tile's first pixel
+    size_t pixel;                 // words from a vector's pixel to the next vector's
+    size_t second;                // single words: from the first half's pixel to the second half's
+    int count, runs, run_words;
+    int tap;  // words from one run to the next
+  };
+
+  // Where sums go: the first output channel of a group, and the pixels and groups there are.
+  struct Target {
+    int x, c, group_step, groups;
+    int pixels;  // single words: of the tile; vectors hold two
+  };
+
+  template <int kPixels>
+  [[gnu::always_inline]] static void step(const uint8x16_t* a, const uint64_t* filters, Sum* sum) {
+    uint8x16_t w[kBlock];
+#pragma GCC unroll 8
+    for (int f = 0; f < kBlock; ++f) w[f] = vreinterpretq_u8_u64(vld1q_u64(filters + 2 * f));
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+      uint8x16_t count[kBlock];
+#pragma GCC unroll 8
+      for (int f = 0; f < kBlock; ++f) count[f] = vcntq_u8(veorq_u8(a[p], w[f]));
+      V::add(&sum[p], count);
+    }
+  }
+
+  static uint8x16_t halves(const uint64_t* low, const uint64_t* high) {
+    return vreinterpretq_u8_u64(vcombine_u64(vld1_u64(low), vld1_u64(high)));
+  }
+
+  template <int kPixels, bool kSingle>
+  [[gnu::always_inline]] static void add_up(const Window& window, const uint64_t* filters,
+                                            Sum* sum) {
+    uint8x16_t a[kPixels];
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) sum[p] = V::zero();
+    const uint64_t* waiting = nullptr;  // the odd word of a run
+    for (int ky = 0; ky < window.count; ++ky) {
+      for (int kx = 0; kx < window.runs; ++kx) {
+        const uint64_t* in = window.rows[ky] + window.first + size_t(kx) * window.tap;
+        for (int i = window.run_words / 2; i > 0; --i, in += 2, filters += 2 * kBlock) {
+#pragma GCC unroll 8
+          for (int p = 0; p < kPixels; ++p) {
+            const uint64_t* at = in + p * window.pixel;
+            a[p] = kSingle ? halves(at, at + window.second) : vreinterpretq_u8_u64(vld1q_u64(at));
+          }
+          step<kPixels>(a, filters, sum);
+        }
+        if (kSide > 1 || window.run_words % 2 == 0) continue;
+        if (!waiting) {
+          waiting = in;
+          continue;
+        }
+#pragma GCC unroll 8
+        for (int p = 0; p < kPixels; ++p) {
+          a[p] = halves(waiting + p * window.pixel, in + p * window.pixel);
+        }
+        step<kPixels>(a, filters, sum);
+        filters += 2 * kBlock;
+        waiting = nullptr;
+      }
+    }
+    if (kSide > 1 || !waiting) return;
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) {
+      a[p] = vreinterpretq_u8_u64(
+          vcombine_u64(vld1_u64(waiting + p * window.pixel), vdup_n_u64(0)));
+    }
+    step<kPixels>(a, filters, sum);
+  }
+
+  template <int kPixels, bool kSingle, class Sink>
+  static void tile(const Window& window, const uint64_t* filters, const Sink& sink,
+                   const Target& target) {
+    Sum sum[kPixels];
+    add_up<kPixels, kSingle>(window, filters, sum);
+    typename Sink::Sums out[kPixels][kSide];
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) V::finish(sum[p], out[p]);
+    constexpr int kGroups = kSingle ? kSide / 2 : kSide;  // of a pixel
+#pragma GCC unroll 8
+    for (int i = 0; i < kSide; ++i) {
+      const int group = V::group(i) % kGroups;
+      if (kSide > 1 && group >= target.groups) continue;
+      const auto constants = sink.at(target.c + group * target.group_step);
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) {
+        const int x = kSingle ? 2 * p + V::group(i) / kGroups : p;
+        if (!kSingle || x < target.pixels) sink.put(constants, target.x + x, out[p][i]);
+      }
+    }
+  }
+
+  template <class Sink>
+  using Tile = void (*)(const Window&, const uint64_t*, const Sink&, const Target&);
+
+  // One block along a row: as few tiles as possible, of nearly equal size.
+  template <class Sink, bool kSingle, int... kPixels>
+  static void row(const ConvShape& shape, Window window, const uint64_t* block, const Sink& sink,
+                  Target target, std::integer_sequence<int, kPixels...>) {
+    static constexpr Tile<Sink> kTiles[] = {tile<kPixels + 1, kSingle, Sink>...};
+    constexpr int kMost = sizeof...(kPixels), kEach = kSingle ? 2 : 1;  // pixels of a vector
+    const int vectors = shape.out_w / kEach;
+    const int tiles = (vectors + kMost - 1) / kMost;
+    for (int i = 0; i < tiles; ++i) {
+      const int n = vectors / tiles + int(i < vectors % tiles);
+      target.pixels = n * kEach;
+      kTiles[n - 1](window, block, sink, target);
+      window.first += n * window.pixel;
+      target.x += n * kEach;
+    }
+    if (!kSingle || target.x == shape.out_w) return;
+    window.second = 0;  // no second pixel
+    target.pixels = 1;
+    kTiles[0](window, block, sink, target);
+  }
+
+  template <class Sink>
+  static void run(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
+                  const Sink& sink) {
+    const Cut cut(shape);
+    constexpr std::make_integer_sequence<int, V::kMaxPixels> kAll{};
+    const size_t pixel = size_t(shape.stride) * cut.pixel_words;
+    Window window = {in, 0, pixel, pixel, shape.kernel, cut.runs, cut.run_words, cut.pixel_words};
+    const uint64_t* block = static_cast<const uint64_t*>(prepared);
+    for (int part = 0; part < cut.parts; ++part, window.first += cut.words) {
+      const int group = part * kSide;
+      for (int i = 0; i < cut.blocks; ++i, block += cut.block_words()) {
+        const Target target = {0, group * shape.out_c_per_group() + i * kBlock,
+                               shape.out_c_per_group(), shape.groups - group, 0};
+        if (kSide > 1 && is_single(cut, part)) {
+          Window two = window;
+          two.pixel = 2 * pixel;
+          row<Sink, (kSide > 1)>(shape, two, block, sink, target, kAll);
+        } else {
+          row<Sink, false>(shape, window, block, sink, target, kAll);
+        }
+      }
+    }
+  }
+};
+
+// Sums of 16 bits, [8 / kSide filters][kSide groups] in each of kSide registers.
+template <int kSideGroups>
+struct NeonSums16 {
+  static constexpr int kSide = kSideGroups, kMaxPixels = kSide == 8 ? 2 : 4;
+  static constexpr int kMostBits = kMostBits16;
+  struct Sum {
+    uint16x8_t part[kSide];
+  };
+
+  static Sum zero() {
+    Sum sum;
+#pragma GCC unroll 8
+    for (int i = 0; i < kSide; ++i) sum.part[i] = vdupq_n_u16(0);
+    return sum;
+  }
+  [[gnu::always_inline]] static void add(Sum* sum, uint8x16_t* count) {
+#pragma GCC unroll 4
+    for (int n = 8; n > kSide; n /= 2) {
+#pragma GCC unroll 4
+      for (int i = 0; i < n / 2; ++i) count[i] = vpaddq_u8(count[2 * i], count[2 * i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kSide; ++i) sum->part[i] = vpadalq_u8(sum->part[i], count[i]);
+  }
+  // Each round parts the even groups from the odd ones.
+  [[gnu::always_inline]] static void finish(const Sum& sum, int16x8_t* out) {
+    uint16x8_t from[kSide], to[kSide];
+#pragma GCC unroll 8
+    for (int i = 0; i < kSide; ++i) from[i] = sum.part[i];
+#pragma GCC unroll 4
+    for (int n = kSide; n > 1; n /= 2) {
+#pragma GCC unroll 8
+      for (int i = 0; i < kSide; i += 2) {
+        const int at = i / n * n + i % n / 2;
+        to[at] = vuzp1q_u16(from[i], from[i + 1]);
+        to[at + n / 2] = vuzp2q_u16(from[i], from[i + 1]);
+      }
+#pragma GCC unroll 8
+      for (int i = 0; i < kSide; ++i) from[i] = to[i];
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kSide; ++i) out[i] = vreinterpretq_s16_u16(from[i]);
+  }
+  static constexpr int group(int i) {  // the bits of i, reversed
+    return kSide == 8 ? (i & 1) << 2 | (i & 2) | i >> 2 : kSide == 4 ? (i & 1) << 1 | i >> 1 : i;
+  }
+};
+
+}  // namespace
+}  // namespace bnn
