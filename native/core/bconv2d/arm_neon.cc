@@ -1,6 +1,7 @@
 // NEON: CNT counts the bits of each byte.
 #include <arm_neon.h>
 
+#include "core/bconv2d/arm_neon_sums.h"
 #include "core/bconv2d/arm_neon_tree.h"
 #include "core/bconv2d/broadcast.h"
 #include "core/bconv2d/fused_kernel.h"
@@ -47,8 +48,8 @@ struct Generic : Broadcast<NeonWords, true, 4, 2> {
   }
 };
 
-template <int kSide>
-using Side = NeonTree<NeonSums16<kSide>>;
+template <int kGroups>
+using Side = NeonTree<NeonTreeSums<kGroups>>;
 
 }  // namespace
 

@@ -1,30 +1,26 @@
-// Pairwise additions: CNT counts the bits of bytes, and a tree of ADDP sums the counts of eight
-// filters while it halves them, so that every sum ends in the lane of its filter.
+// The walk of the NEON kernels over windows: vectors of two words, blocks of filters, tiles of
+// pixels.
 //
-//   for each block of 8 filters, for each tile of kPixels output pixels:
-//     for each vector i (two words) of the window, for each pixel p:
-//       count[f] = cnt(input[p][i] ^ filters[i][f])     16 bytes each, f = 0..7
-//       sum[p]  += tree of pairwise additions of count[0..7]
+//   for each block of filters, for each tile of kPixels output pixels:
+//     for each vector i (two words) of the window, for each pixel p, for each filter f:
+//       sum[p] += counts of input[p][i] ^ filters[i][f]        how they add up: arm_neon_sums.h
 //     the sink finishes sum[p]
 //
-// A pixel's step is 8 EOR, 8 CNT and 8 additions of either kind: 24 instructions for 1024 MACs, as
-// many as adding every count to a sum of its own would take; but nothing is left to add up behind
-// the loop, nothing overflows, and eight sums are one or two registers.
-//
-// kSide > 1: groups of 128 / kSide channels stand side by side in a vector. The tree ends where the
-// bytes of two groups would meet, and the sums of a pixel are kSide registers. A pixel's last
+// V::kGroups > 1: groups of 128 / kGroups channels stand side by side in a vector. A pixel's last
 // vector may be a single word; it then holds that word of two neighbouring pixels.
 //
 // Otherwise the words of a window are taken two by two along a run (what is contiguous in the
 // input: a tap row of a layer without groups, or a tap). The odd words behind two runs share a
 // vector.
 //
-// prepared: [part][block][vector of the window][8 filters][2 words] uint64, a part being kSide
-// groups and a block 8 filters of each of them.
+// prepared: [part][block][vector of the window][V::kBlock filters][2 words] uint64, a part being
+// kGroups groups and a block kBlock filters of each of them.
 //
-// V offers kSide, kMaxPixels, kMostBits (the largest k_bits), Sum, zero(), add(&sum, count[8]) and
-// finish(sum, out[kSide]), where out[i] are the sink's Sums of group V::group(i). Included by ISA
-// files alone.
+// V offers kGroups, kBlock, kMaxPixels, kMostBits (the largest k_bits), Sum, zero(),
+//   step<kPixels>(a, filters, sum)   adds a vector of each pixel
+//   finish(sum, out)                 kOuts registers of the sink's Sums: 8 filters each, from
+//   group(i), output(i)              filter output(i) of the block in group group(i) of the part
+// Included by ISA files alone.
 #pragma once
 
 #include <arm_neon.h>
@@ -33,14 +29,13 @@
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/placement.h"
-#include "core/simd/neon16.h"
 
 namespace bnn {
 namespace {
 
 template <class V>
 struct NeonTree {
-  static constexpr int kBlock = 8, kSide = V::kSide;
+  static constexpr int kBlock = V::kBlock, kGroups = V::kGroups;
   using Sum = typename V::Sum;
 
   struct Cut {
@@ -50,9 +45,9 @@ struct NeonTree {
     int runs, run_words;  // runs of a tap row; words of a run
     int vectors;          // of a window
     explicit Cut(const ConvShape& s)
-        : parts((s.groups + kSide - 1) / kSide),
+        : parts((s.groups + kGroups - 1) / kGroups),
           blocks((s.out_c_per_group() + kBlock - 1) / kBlock),
-          words(kSide > 1 ? 2 : words_of(s.in_c_per_group())),
+          words(kGroups > 1 ? 2 : words_of(s.in_c_per_group())),
           pixel_words(words_of(s.in_c)),
           runs(words == pixel_words ? 1 : s.kernel),
           run_words(words == pixel_words ? s.kernel * words : words),
@@ -73,9 +68,9 @@ struct NeonTree {
 
   static bool supports(const ConvShape& s) {
     if (s.k_bits() > V::kMostBits) return false;
-    if (kSide == 1 && s.groups == 1) return true;
+    if (kGroups == 1 && s.groups == 1) return true;
     if (s.groups == 1 || s.out_c_per_group() % kBlock != 0) return false;
-    return kSide == 1 ? s.in_c_per_group() % 64 == 0 : s.in_c_per_group() * kSide == 128;
+    return kGroups == 1 ? s.in_c_per_group() % 64 == 0 : s.in_c_per_group() * kGroups == 128;
   }
 
   static size_t prepared_bytes(const ConvShape& shape) {
@@ -90,7 +85,7 @@ struct NeonTree {
     uint64_t tap_words[1024];  // words of 65536 channels
     for (int o = 0; o < shape.out_c; ++o) {
       const int group = o / shape.out_c_per_group(), in_group = o % shape.out_c_per_group();
-      const int part = group / kSide;
+      const int part = group / kGroups;
       const size_t block = size_t(part) * cut.blocks + in_group / kBlock;
       uint64_t* filter = out + block * cut.block_words() + in_group % kBlock * 2;
       const bool single = is_single(cut, part);
@@ -104,7 +99,7 @@ struct NeonTree {
 
   // Whether the part is the last word of a pixel alone.
   static bool is_single(const Cut& cut, int part) {
-    return kSide > 1 && 2 * part + 1 == cut.pixel_words;
+    return kGroups > 1 && 2 * part + 1 == cut.pixel_words;
   }
 
   struct Window {
@@ -121,20 +116,6 @@ struct NeonTree {
     int x, c, group_step, groups;
     int pixels;  // single words: of the tile; vectors hold two
   };
-
-  template <int kPixels>
-  [[gnu::always_inline]] static void step(const uint8x16_t* a, const uint64_t* filters, Sum* sum) {
-    uint8x16_t w[kBlock];
-#pragma GCC unroll 8
-    for (int f = 0; f < kBlock; ++f) w[f] = vreinterpretq_u8_u64(vld1q_u64(filters + 2 * f));
-#pragma GCC unroll 8
-    for (int p = 0; p < kPixels; ++p) {
-      uint8x16_t count[kBlock];
-#pragma GCC unroll 8
-      for (int f = 0; f < kBlock; ++f) count[f] = vcntq_u8(veorq_u8(a[p], w[f]));
-      V::add(&sum[p], count);
-    }
-  }
 
   static uint8x16_t halves(const uint64_t* low, const uint64_t* high) {
     return vreinterpretq_u8_u64(vcombine_u64(vld1_u64(low), vld1_u64(high)));
@@ -156,9 +137,9 @@ struct NeonTree {
             const uint64_t* at = in + p * window.pixel;
             a[p] = kSingle ? halves(at, at + window.second) : vreinterpretq_u8_u64(vld1q_u64(at));
           }
-          step<kPixels>(a, filters, sum);
+          V::template step<kPixels>(a, filters, sum);
         }
-        if (kSide > 1 || window.run_words % 2 == 0) continue;
+        if (kGroups > 1 || window.run_words % 2 == 0) continue;
         if (!waiting) {
           waiting = in;
           continue;
@@ -167,18 +148,18 @@ struct NeonTree {
         for (int p = 0; p < kPixels; ++p) {
           a[p] = halves(waiting + p * window.pixel, in + p * window.pixel);
         }
-        step<kPixels>(a, filters, sum);
+        V::template step<kPixels>(a, filters, sum);
         filters += 2 * kBlock;
         waiting = nullptr;
       }
     }
-    if (kSide > 1 || !waiting) return;
+    if (kGroups > 1 || !waiting) return;
 #pragma GCC unroll 8
     for (int p = 0; p < kPixels; ++p) {
-      a[p] = vreinterpretq_u8_u64(
-          vcombine_u64(vld1_u64(waiting + p * window.pixel), vdup_n_u64(0)));
+      a[p] =
+          vreinterpretq_u8_u64(vcombine_u64(vld1_u64(waiting + p * window.pixel), vdup_n_u64(0)));
     }
-    step<kPixels>(a, filters, sum);
+    V::template step<kPixels>(a, filters, sum);
   }
 
   template <int kPixels, bool kSingle, class Sink>
@@ -186,20 +167,19 @@ struct NeonTree {
                    const Target& target) {
     Sum sum[kPixels];
     add_up<kPixels, kSingle>(window, filters, sum);
-    typename Sink::Sums out[kPixels][kSide];
+    typename Sink::Sums out[kPixels][V::kOuts];
 #pragma GCC unroll 8
     for (int p = 0; p < kPixels; ++p) V::finish(sum[p], out[p]);
-    constexpr int kGroups = kSingle ? kSide / 2 : kSide;  // of a pixel
+    constexpr int kEach = kSingle ? 2 : 1;  // pixels of a vector
+#pragma GCC unroll 16
+    for (int i = 0; i < V::kOuts; ++i) {
+      const int group = V::group(i) % (kGroups / kEach), second = V::group(i) / (kGroups / kEach);
+      if (kGroups > 1 && group >= target.groups) continue;
+      if (kSingle && second && target.pixels == 1) continue;
+      const auto cursor =
+          sink.at(target.c + group * target.group_step + V::output(i), target.x + second);
 #pragma GCC unroll 8
-    for (int i = 0; i < kSide; ++i) {
-      const int group = V::group(i) % kGroups;
-      if (kSide > 1 && group >= target.groups) continue;
-      const auto constants = sink.at(target.c + group * target.group_step);
-#pragma GCC unroll 8
-      for (int p = 0; p < kPixels; ++p) {
-        const int x = kSingle ? 2 * p + V::group(i) / kGroups : p;
-        if (!kSingle || x < target.pixels) sink.put(constants, target.x + x, out[p][i]);
-      }
+      for (int p = 0; p < kPixels; ++p) sink.put(cursor, p * kEach, out[p][i]);
     }
   }
 
@@ -236,67 +216,19 @@ struct NeonTree {
     Window window = {in, 0, pixel, pixel, shape.kernel, cut.runs, cut.run_words, cut.pixel_words};
     const uint64_t* block = static_cast<const uint64_t*>(prepared);
     for (int part = 0; part < cut.parts; ++part, window.first += cut.words) {
-      const int group = part * kSide;
+      const int group = part * kGroups;
       for (int i = 0; i < cut.blocks; ++i, block += cut.block_words()) {
         const Target target = {0, group * shape.out_c_per_group() + i * kBlock,
                                shape.out_c_per_group(), shape.groups - group, 0};
-        if (kSide > 1 && is_single(cut, part)) {
+        if (kGroups > 1 && is_single(cut, part)) {
           Window two = window;
           two.pixel = 2 * pixel;
-          row<Sink, (kSide > 1)>(shape, two, block, sink, target, kAll);
+          row<Sink, (kGroups > 1)>(shape, two, block, sink, target, kAll);
         } else {
           row<Sink, false>(shape, window, block, sink, target, kAll);
         }
       }
     }
-  }
-};
-
-// Sums of 16 bits, [8 / kSide filters][kSide groups] in each of kSide registers.
-template <int kSideGroups>
-struct NeonSums16 {
-  static constexpr int kSide = kSideGroups, kMaxPixels = kSide == 8 ? 2 : 4;
-  static constexpr int kMostBits = kMostBits16;
-  struct Sum {
-    uint16x8_t part[kSide];
-  };
-
-  static Sum zero() {
-    Sum sum;
-#pragma GCC unroll 8
-    for (int i = 0; i < kSide; ++i) sum.part[i] = vdupq_n_u16(0);
-    return sum;
-  }
-  [[gnu::always_inline]] static void add(Sum* sum, uint8x16_t* count) {
-#pragma GCC unroll 4
-    for (int n = 8; n > kSide; n /= 2) {
-#pragma GCC unroll 4
-      for (int i = 0; i < n / 2; ++i) count[i] = vpaddq_u8(count[2 * i], count[2 * i + 1]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kSide; ++i) sum->part[i] = vpadalq_u8(sum->part[i], count[i]);
-  }
-  // Each round parts the even groups from the odd ones.
-  [[gnu::always_inline]] static void finish(const Sum& sum, int16x8_t* out) {
-    uint16x8_t from[kSide], to[kSide];
-#pragma GCC unroll 8
-    for (int i = 0; i < kSide; ++i) from[i] = sum.part[i];
-#pragma GCC unroll 4
-    for (int n = kSide; n > 1; n /= 2) {
-#pragma GCC unroll 8
-      for (int i = 0; i < kSide; i += 2) {
-        const int at = i / n * n + i % n / 2;
-        to[at] = vuzp1q_u16(from[i], from[i + 1]);
-        to[at + n / 2] = vuzp2q_u16(from[i], from[i + 1]);
-      }
-#pragma GCC unroll 8
-      for (int i = 0; i < kSide; ++i) from[i] = to[i];
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kSide; ++i) out[i] = vreinterpretq_s16_u16(from[i]);
-  }
-  static constexpr int group(int i) {  // the bits of i, reversed
-    return kSide == 8 ? (i & 1) << 2 | (i & 2) | i >> 2 : kSide == 4 ? (i & 1) << 1 | i >> 1 : i;
   }
 };
 
