@@ -4,6 +4,7 @@
 #include <arm_neon.h>
 
 #include "core/bconv2d/arm_neon_bits.h"
+#include "core/bconv2d/arm_neon_depthwise.h"
 #include "core/bconv2d/depthwise.h"
 #include "core/bconv2d/lanes.h"
 
@@ -28,16 +29,14 @@ constexpr Bconv2dKernel pair_kernel(const char* name, const char* method) {
 }
 
 template <class Loader>
-using Depthwise = Depthwise3x3<NeonBits<Loader>>;
-template <class Loader>
 using Lanes4 = GroupLanes<NeonBits<Loader>, 8, true>;
 
 }  // namespace
 
 const Bconv2dKernel bconv2d_neon_depthwise3x3_pair =
-    pair_kernel<Depthwise<PairLoader>>("bconv2d_neon_depthwise3x3_pair", "depthwise");
-const Bconv2dKernel bconv2d_neon_depthwise3x3 =
-    Depthwise<PixelLoader>::kernel("bconv2d_neon_depthwise3x3", "depthwise", Isa::kNeon);
+    NeonDepthwise::kernel("bconv2d_neon_depthwise3x3_pair", "depthwise", Isa::kNeon);
+const Bconv2dKernel bconv2d_neon_depthwise3x3 = Depthwise3x3<NeonBits<PixelLoader>>::kernel(
+    "bconv2d_neon_depthwise3x3", "depthwise", Isa::kNeon);
 const Bconv2dKernel bconv2d_neon_lanes4_pair =
     pair_kernel<Lanes4<PairLoader>>("bconv2d_neon_lanes4_pair", "lanes4");
 const Bconv2dKernel bconv2d_neon_lanes4 =
