@@ -11,36 +11,24 @@ namespace {
 // The words of `pixels` pixels, `step` words apart, side by side in a vector.
 class PixelLoader {
  public:
-  PixelLoader(int words, int step, int pixels)
-      : second_(pixels > 1 ? step : 1), two_(words * pixels > 1) {}
-  uint8x16_t load(const uint64_t* p) const {
-    const uint64x1_t high = two_ ? vld1_u64(p + second_) : vdup_n_u64(0);
+  PixelLoader() = default;
+  PixelLoader(int words, int step, int pixels) : step_(step), two_(words * pixels > 1) {}
+  template <bool kSpread>
+  [[gnu::always_inline]] uint8x16_t load(const uint64_t* p) const {
+    if (!kSpread && two_) return vreinterpretq_u8_u64(vld1q_u64(p));
+    const uint64x1_t high = two_ ? vld1_u64(p + step_) : vdup_n_u64(0);
     return vreinterpretq_u8_u64(vcombine_u64(vld1_u64(p), high));
-  }
-  static void store(uint64_t* p, uint8x16_t v, int n) {
-    const uint64x2_t words = vreinterpretq_u64_u8(v);
-    vst1_u64(p, vget_low_u64(words));
-    if (n > 1) vst1_u64(p + 1, vget_high_u64(words));
   }
 
  private:
-  int second_;
+  int step_;
   bool two_;
 };
 
-// Where pixels have an even number of words: two neighbours, always.
-class PairLoader {
- public:
-  PairLoader(int, int, int) {}
-  uint8x16_t load(const uint64_t* p) const { return vreinterpretq_u8_u64(vld1q_u64(p)); }
-  static void store(uint64_t* p, uint8x16_t v, int) { vst1q_u64(p, vreinterpretq_u64_u8(v)); }
-};
-
-template <class AnyLoader>
 struct NeonBits {
   using Bits = uint8x16_t;
   using Count = uint8x16_t;
-  using Loader = AnyLoader;
+  using Loader = PixelLoader;
   using Floats = Neon16;
   static constexpr int kWords = 2;
   static constexpr bool kCountsBytes = true;
@@ -51,7 +39,11 @@ struct NeonBits {
   static Bits pair_low(Bits a, Bits b) { return vsliq_n_u8(a, b, 4); }
   static Bits pair_high(Bits a, Bits b) { return vsriq_n_u8(b, a, 4); }
   static void store(uint64_t* p, Bits v) { vst1q_u64(p, vreinterpretq_u64_u8(v)); }
-  static void store_words(uint64_t* p, Bits v, int n) { Loader::store(p, v, n); }
+  static void store_words(uint64_t* p, Bits v, int n) {
+    const uint64x2_t words = vreinterpretq_u64_u8(v);
+    vst1_u64(p, vget_low_u64(words));
+    if (n > 1) vst1_u64(p + 1, vget_high_u64(words));
+  }
   static int16x8_t widen8(const char* p) {
     return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(reinterpret_cast<const uint8_t*>(p))));
   }

@@ -1,6 +1,6 @@
-// Depthwise 3x3 of pixels of an even number of words on NEON: as depthwise.h, but the integer
-// epilogue takes two neighbouring pixels at a time, whose windows share columns: 12 loads instead
-// of 18 at stride 1. With a load for every tap the loads would take as long as the adders.
+// Depthwise 3x3 on NEON: as depthwise.h, but where pixels have an even number of words the integer
+// epilogue takes two neighbours at a time, whose windows share columns: 12 loads instead of 18 at
+// stride 1. With a load for every tap the loads would take longer than the adders.
 #pragma once
 
 #include "core/bconv2d/arm_neon_bits.h"
@@ -9,13 +9,9 @@
 namespace bnn {
 namespace {
 
-struct NeonDepthwise : Depthwise3x3<NeonBits<PairLoader>> {
-  using Base = Depthwise3x3<NeonBits<PairLoader>>;
-  using V = NeonBits<PairLoader>;
-
-  static bool supports(const ConvShape& s) {
-    return words_of(s.in_c) % 2 == 0 && Base::supports(s);
-  }
+struct NeonDepthwise : Depthwise3x3<NeonBits> {
+  using Base = Depthwise3x3<NeonBits>;
+  using V = NeonBits;
 
   struct Constants {
     Bits filter[kTaps], least[kPlanes];
@@ -69,8 +65,9 @@ struct NeonDepthwise : Depthwise3x3<NeonBits<PairLoader>> {
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
                                 const Bconv2dRow& row) {
-    const uint64_t* constants = static_cast<const uint64_t*>(prepared);
     const size_t words = size_t(words_of(shape.in_c));
+    if (words % 2 != 0) return Base::run_threshold_row(shape, prepared, row);
+    const uint64_t* constants = constants_of(prepared);
     const auto compare_row = shape.stride == 1 ? compare<1> : compare<2>;
     for (size_t at = 0; at < words; at += V::kWords, constants += kColumnWords) {
       Column column;
