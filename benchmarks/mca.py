@@ -30,6 +30,7 @@ from pathlib import Path
 
 CPUS = ("cortex-a72", "neoverse-n1", "cortex-a55")  # LLVM gives Cortex-A76 the model of A57; Neoverse N1 is its twin
 COUNTED = re.compile(r"cnt\s+v\d+\.16b")
+STORED = re.compile(r"(strb w\d+|str [bq]\d+), \[x")  # no spill: those are relative to sp
 VECTOR_MACS = 128
 BRANCH = re.compile(r"^(b|b\.\w+|cbn?z|tbn?z)\s+(?:.*,\s*)?(?:0x)?([0-9a-f]+)\b")
 CALL_OR_END = re.compile(r"^(ret|br|blr|bl)\b")
@@ -41,13 +42,14 @@ class McaError(Exception):
 
 @dataclass(frozen=True)
 class Kernel:
-    """`function` holds the loop. tile: times that a tile enters the loop, iterations of each; None: the loop is a tile."""
+    """One row of the table; tree() and lanes() make them."""
 
     name: str
     source: str
-    function: str
+    function: str  # a pattern; the function holds the loop
     layer: str
-    tile: tuple[int, int] | None = None
+    stores: int  # of packed output in a tile: a way through the function that leaves some out is not a tile
+    tile: tuple[int, int] | None  # times that a tile enters the loop, iterations of each; None: the loop is a tile
     block_macs: int | None = None  # where the loop counts without CNT
 
     def path(self, folder: Path) -> Path:
@@ -57,26 +59,28 @@ class Kernel:
         return found[0]
 
 
-def tree(groups: int) -> str:
-    return rf"NeonTree<.*NeonTreeSums<{groups}> ?>::tile<4, false, .*ThresholdSink"
+def tree(name: str, layer: str, tile: tuple[int, int], groups: int = 1, dot: bool = False) -> Kernel:
+    """Tiles of 4 pixels, 8 filters of each of `groups` groups side by side (arm_neon_tree.h)."""
+    sums = "NeonDotSums" if dot else f"NeonTreeSums<{groups}>"
+    source = "arm_neon_dot.cc" if dot else "arm_neon.cc"
+    return Kernel(name, source, rf"{sums} ?>::tile<4, false, false, .*ThresholdSink", layer, 4 * groups, tile)
+
+
+def lanes(name: str, layer: str, function: str, block_macs: int | None = None) -> Kernel:
+    """Loops over pairs of pixels (arm_neon_lanes.h, arm_neon_depthwise.h)."""
+    return Kernel(name, "arm_neon_lanes.cc", function, layer, 2, None, block_macs)
 
 
 KERNELS = (
-    Kernel("dense", "arm_neon.cc", tree(1), "3x3, 256 channels", (3, 6)),
-    Kernel("dense_1x1", "arm_neon.cc", tree(1), "1x1, 512 channels", (1, 4)),
-    Kernel("dense_dot", "arm_neon_dot.cc", r"NeonDotSums>::tile<4, false, .*ThresholdSink", "3x3, 256 channels", (3, 6)),
-    Kernel("group8", "arm_neon_lanes.cc", r"NeonLanes<8>::compare<1, true>", "3x3, 8 channels per group"),
-    Kernel("group16", "arm_neon_lanes.cc", r"NeonLanes<16>::compare<1, true>", "3x3, 16 channels per group"),
-    Kernel("group32", "arm_neon.cc", tree(4), "3x3, 32 channels per group", (9, 1)),
-    Kernel("group64", "arm_neon.cc", tree(2), "3x3, 64 channels per group", (9, 1)),
-    Kernel("group128", "arm_neon.cc", tree(1), "3x3, 128 channels per group", (9, 1)),
-    Kernel(
-        "depthwise",
-        "arm_neon_lanes.cc",
-        r"NeonDepthwise::compare<1>",
-        "3x3",
-        block_macs=2 * 9 * VECTOR_MACS,
-    ),
+    tree("dense", "3x3, 256 channels", (3, 6)),
+    tree("dense_1x1", "1x1, 512 channels", (1, 4)),
+    tree("dense_dot", "3x3, 256 channels", (3, 6), dot=True),
+    lanes("group8", "3x3, 8 channels per group", r"NeonLanes<8>::compare<1, true>"),
+    lanes("group16", "3x3, 16 channels per group", r"NeonLanes<16>::compare<1, true>"),
+    tree("group32", "3x3, 32 channels per group", (9, 1), groups=4),
+    tree("group64", "3x3, 64 channels per group", (9, 1), groups=2),
+    tree("group128", "3x3, 128 channels per group", (9, 1)),
+    lanes("depthwise", "3x3, stride 1", r"NeonDepthwise::compare<1>", block_macs=2 * 9 * VECTOR_MACS),
 )
 
 
@@ -111,7 +115,7 @@ def tool(variable: str, *names: str) -> str:
     """The program that the environment names, or the first of the names that there is."""
     found = os.environ.get(variable) or next((name for name in names if shutil.which(name)), None)
     if found is None:
-        raise McaError(f"none of {', '.join(names)} found; Debian: apt-get install llvm")
+        raise McaError(f"none of {', '.join(names)} found (Debian: binutils-aarch64-linux-gnu, llvm-19)")
     return found
 
 
@@ -151,7 +155,7 @@ class Code:
         self.loop = instructions[self.first : self.last + 1]
 
     def way(self, start: int, ends: set[int]) -> list[Instruction]:
-        """The fewest instructions from `start` to one of `ends`, that one left out, around the loop and other counting."""
+        """The fewest instructions from `start` up to one of `ends`, around the loop and other counting."""
         queue: list[tuple[int, int, int]] = [(0, start, -1)]
         came_from: dict[int, int] = {}
         while queue:
@@ -195,7 +199,8 @@ def cycles(block: list[Instruction], cpu: str) -> float:
 
 
 def mca_tool() -> str:
-    return tool("LLVM_MCA", "llvm-mca", "llvm-mca-14")
+    # From LLVM 16 on: before, Neoverse N1 had the model of Cortex-A57, as Cortex-A72 has.
+    return tool("LLVM_MCA", "llvm-mca-19", "llvm-mca-22", "llvm-mca", "llvm-mca-14")
 
 
 def predict(kernel: Kernel, folder: Path) -> dict[str, object]:
@@ -212,8 +217,12 @@ def predict(kernel: Kernel, folder: Path) -> dict[str, object]:
         per_cycle = {cpu: round(macs(block) / cycles(block, cpu), 1) for cpu in CPUS}
         return {"macs": macs(block), "instructions": len(block), "macs_per_cycle": per_cycle}
 
+    tile = code.tile(*kernel.tile) if kernel.tile else code.loop
+    stores = sum(1 for i in tile if STORED.match(i.text))
+    if stores != kernel.stores:
+        raise McaError(f"{kernel.name}: {stores} stores of packed output in a tile, not {kernel.stores}")
     block = of(code.loop)
-    layer = of(code.tile(*kernel.tile)) if kernel.tile else block
+    layer = of(tile) if kernel.tile else block
     return {"layer": kernel.layer, "block": block, "with_packed_output": layer}
 
 
@@ -224,7 +233,11 @@ def below(predictions: dict[str, object], bounds: dict[str, dict[str, float]]) -
         for cpu, bound in of_cpus.items():
             prediction = predictions.get(name)
             assert prediction is None or isinstance(prediction, dict)
-            values = [prediction[part]["macs_per_cycle"][cpu] for part in ("block", "with_packed_output")] if prediction else [0.0]
+            values = (
+                [prediction[part]["macs_per_cycle"][cpu] for part in ("block", "with_packed_output")]
+                if prediction
+                else [0.0]
+            )
             if min(values) < bound:
                 failures.append(f"{name} on {cpu}: {min(values)} MACs per cycle, below the bound of {bound}")
     return failures
@@ -249,7 +262,8 @@ def main() -> int:
     for kernel in KERNELS:
         predictions[kernel.name] = prediction = predict(kernel, arguments.folder)
         block, layer = prediction["block"], prediction["with_packed_output"]
-        assert isinstance(block, dict) and isinstance(layer, dict)
+        assert isinstance(block, dict)
+        assert isinstance(layer, dict)
         rates = [f"{block['macs_per_cycle'][cpu]:.1f}/{layer['macs_per_cycle'][cpu]:.1f}" for cpu in CPUS]
         print(f"{kernel.name:12}" + "".join(f"{rate:>14}" for rate in rates) + f"   {kernel.layer}")
     if arguments.out:

@@ -111,10 +111,12 @@ struct NeonTree {
     int tap;  // words from one run to the next
   };
 
-  // Where sums go: the first output channel of a group, and the pixels and groups there are.
+  // Where sums go.
   struct Target {
-    int x, c, group_step, groups;
-    int pixels;  // single words: of the tile; vectors hold two
+    int x, c;        // first pixel; first output channel of the first group
+    int group_step;  // from the channel of a group to that of the next
+    int groups;      // that there are
+    int pixels;      // of a vector that there are
   };
 
   static uint8x16_t halves(const uint64_t* low, const uint64_t* high) {
@@ -162,9 +164,11 @@ struct NeonTree {
     V::template step<kPixels>(a, filters, sum);
   }
 
-  template <int kPixels, bool kSingle, class Sink>
-  static void tile(const Window& window, const uint64_t* filters, const Sink& sink,
+  // kCareful: some groups of the part, or the second pixel of a single word, may not exist.
+  template <int kPixels, bool kSingle, bool kCareful, class Sink>
+  static void tile(const Window& window, const uint64_t* filters, const Sink& shared_sink,
                    const Target& target) {
+    const Sink sink = shared_sink;  // a copy of its own: no store can alias it
     Sum sum[kPixels];
     add_up<kPixels, kSingle>(window, filters, sum);
     typename Sink::Sums out[kPixels][V::kOuts];
@@ -174,8 +178,7 @@ struct NeonTree {
 #pragma GCC unroll 16
     for (int i = 0; i < V::kOuts; ++i) {
       const int group = V::group(i) % (kGroups / kEach), second = V::group(i) / (kGroups / kEach);
-      if (kGroups > 1 && group >= target.groups) continue;
-      if (kSingle && second && target.pixels == 1) continue;
+      if (kCareful && (group >= target.groups || second >= target.pixels)) continue;
       const auto cursor =
           sink.at(target.c + group * target.group_step + V::output(i), target.x + second);
 #pragma GCC unroll 8
@@ -190,21 +193,24 @@ struct NeonTree {
   template <class Sink, bool kSingle, int... kPixels>
   static void row(const ConvShape& shape, Window window, const uint64_t* block, const Sink& sink,
                   Target target, std::integer_sequence<int, kPixels...>) {
-    static constexpr Tile<Sink> kTiles[] = {tile<kPixels + 1, kSingle, Sink>...};
-    constexpr int kMost = sizeof...(kPixels), kEach = kSingle ? 2 : 1;  // pixels of a vector
-    const int vectors = shape.out_w / kEach;
-    const int tiles = (vectors + kMost - 1) / kMost;
+    static constexpr Tile<Sink> kTiles[] = {tile<kPixels + 1, kSingle, false, Sink>...};
+    constexpr bool kSide = kGroups > 1;
+    constexpr int kEach = kSingle ? 2 : 1;  // pixels of a vector
+    const bool whole = !kSide || target.groups >= kGroups / kEach;
+    const int most = whole ? int(sizeof...(kPixels)) : 1;
+    const int vectors = shape.out_w / kEach, tiles = (vectors + most - 1) / most;
+    target.pixels = kEach;
     for (int i = 0; i < tiles; ++i) {
       const int n = vectors / tiles + int(i < vectors % tiles);
-      target.pixels = n * kEach;
-      kTiles[n - 1](window, block, sink, target);
+      const Tile<Sink> run = whole ? kTiles[n - 1] : tile<1, kSingle, kSide, Sink>;
+      run(window, block, sink, target);
       window.first += n * window.pixel;
       target.x += n * kEach;
     }
     if (!kSingle || target.x == shape.out_w) return;
-    window.second = 0;  // no second pixel
+    window.second = 0;
     target.pixels = 1;
-    kTiles[0](window, block, sink, target);
+    tile<1, kSingle, kSide, Sink>(window, block, sink, target);
   }
 
   template <class Sink>
