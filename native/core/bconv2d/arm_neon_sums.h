@@ -27,13 +27,13 @@ namespace {
   return vreinterpretq_u8_u64(vld1q_u64(filters + 2 * f));
 }
 
-// count[0..n) -> count[0..kLeft): neighbours added within and across the vectors.
-template <int kLeft>
-[[gnu::always_inline]] inline void add_pairs(uint8x16_t* count, int n) {
+// count[0..kFrom) -> count[0..kTo): neighbours added within and across the vectors.
+template <int kFrom, int kTo>
+[[gnu::always_inline]] inline void add_pairs(uint8x16_t* count) {
+  if constexpr (kFrom > kTo) {
 #pragma GCC unroll 4
-  for (; n > kLeft; n /= 2) {
-#pragma GCC unroll 4
-    for (int i = 0; i < n / 2; ++i) count[i] = vpaddq_u8(count[2 * i], count[2 * i + 1]);
+    for (int i = 0; i < kFrom / 2; ++i) count[i] = vpaddq_u8(count[2 * i], count[2 * i + 1]);
+    add_pairs<kFrom / 2, kTo>(count);
   }
 }
 
@@ -76,7 +76,7 @@ struct NeonTreeSums {
     return sum;
   }
   [[gnu::always_inline]] static void add(Sum* sum, uint8x16_t* count) {
-    add_pairs<kGroups>(count, 8);
+    add_pairs<8, kGroups>(count);
 #pragma GCC unroll 8
     for (int i = 0; i < kGroups; ++i) sum->part[i] = vpadalq_u8(sum->part[i], count[i]);
   }
@@ -114,7 +114,7 @@ struct NeonDotSums {
 
   static Sum zero() { return {vdupq_n_u32(0), vdupq_n_u32(0)}; }
   [[gnu::always_inline]] static void add(Sum* sum, uint8x16_t* count) {
-    add_pairs<2>(count, 8);
+    add_pairs<8, 2>(count);
     const uint8x16_t ones = vdupq_n_u8(1);
     sum->val[0] = vdotq_u32(sum->val[0], count[0], ones);
     sum->val[1] = vdotq_u32(sum->val[1], count[1], ones);
