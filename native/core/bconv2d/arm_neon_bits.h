@@ -31,6 +31,7 @@ struct NeonBits {
   using Loader = PixelLoader;
   using Floats = Neon16;
   static constexpr int kWords = 2;
+  static constexpr int kAccumulators = 16;
   static constexpr bool kCountsBytes = true;
 
   static Bits constant(const uint64_t* p) { return vreinterpretq_u8_u64(vld1q_u64(p)); }
@@ -53,6 +54,10 @@ struct NeonBits {
   template <int kBits>
   static Count count(Count sum, Bits x) {
     return vaddq_u8(sum, vcntq_u8(x));
+  }
+  static Count pin(Count sum) {
+    asm("" : "+w"(sum));
+    return sum;
   }
   template <int kBits>
   static Count total(Count sum) {
