@@ -105,19 +105,13 @@ struct Depthwise3x3 {
     size_t words;  // of a pixel
   };
 
-  template <bool kSpread>
-  [[gnu::always_inline]] static void count(const Window& window, const Bits* filter,
-                                           const typename V::Loader& loader, size_t offset,
-                                           Bits* plane) {
+  // The planes of the counts of the nine differing(tap).
+  template <class Differing>
+  [[gnu::always_inline]] static void count(const Differing& differing, Bits* plane) {
     Bits sum[3], carry[3];
 #pragma GCC unroll 3
     for (int ky = 0; ky < 3; ++ky) {
-      Bits d[3];
-#pragma GCC unroll 3
-      for (int kx = 0; kx < 3; ++kx) {
-        const uint64_t* at = window.rows[ky] + offset + kx * window.words;
-        d[kx] = V::differ(loader.template load<kSpread>(at), filter[3 * ky + kx]);
-      }
+      const Bits d[3] = {differing(3 * ky), differing(3 * ky + 1), differing(3 * ky + 2)};
       sum[ky] = V::parity(d[0], d[1], d[2]);
       carry[ky] = V::majority(d[0], d[1], d[2]);
     }
@@ -129,6 +123,25 @@ struct Depthwise3x3 {
     const Bits fours_b = V::both(twos_a, twos_b);
     plane[2] = V::differ(fours_a, fours_b);
     plane[3] = V::both(fours_a, fours_b);
+  }
+
+  template <bool kSpread>
+  [[gnu::always_inline]] static void count(const Window& window, const Bits* filter,
+                                           const typename V::Loader& loader, size_t offset,
+                                           Bits* plane) {
+    const auto differing = [&](int tap) __attribute__((always_inline)) {
+      const uint64_t* at = window.rows[tap / 3] + offset + tap % 3 * window.words;
+      return V::differ(loader.template load<kSpread>(at), filter[tap]);
+    };
+    count(differing, plane);
+  }
+
+  // The channels whose counts reach `least`, both as planes.
+  [[gnu::always_inline]] static Bits reaches(const Bits* plane, const Bits* least) {
+    Bits bits = V::or_not(plane[0], least[0]);
+#pragma GCC unroll 4
+    for (int i = 1; i < kPlanes; ++i) bits = V::decide(plane[i], least[i], bits);
+    return bits;
   }
 
   template <bool kSpread>
@@ -146,11 +159,7 @@ struct Depthwise3x3 {
                           __attribute__((always_inline)) {
                             Bits plane[kPlanes];
                             count<kSpread>(window, filter, loader, offset, plane);
-                            Bits bits = V::or_not(plane[0], least[0]);
-#pragma GCC unroll 4
-                            for (int i = 1; i < kPlanes; ++i)
-                              bits = V::decide(plane[i], least[i], bits);
-                            V::store_words(out, bits, words * pixels);
+                            V::store_words(out, reaches(plane, least), words * pixels);
                           };
     const typename V::Loader full = plan.full[is_last];
     const size_t step = size_t(plan.pixels) * plan.step, end = (plan.vectors - 1) * step;

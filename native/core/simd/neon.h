@@ -52,10 +52,12 @@ struct Neon {
     return {vbslq_f32(vcgtzq_f32(y.val[0]), y.val[0], negative.val[0]),
             vbslq_f32(vcgtzq_f32(y.val[1]), y.val[1], negative.val[1])};
   }
-  static uint32_t lane_bits(uint32x4_t low, uint32x4_t high) {
+  static uint32_t lane_bits(uint16x8_t mask) {
     static const uint16_t kBits[kLanes] = {1, 2, 4, 8, 16, 32, 64, 128};
-    const uint16x8_t mask = vcombine_u16(vmovn_u32(low), vmovn_u32(high));
     return vaddvq_u16(vandq_u16(mask, vld1q_u16(kBits)));
+  }
+  static uint32_t lane_bits(uint32x4_t low, uint32x4_t high) {
+    return lane_bits(vuzp1q_u16(vreinterpretq_u16_u32(low), vreinterpretq_u16_u32(high)));
   }
   static uint32_t less(F a, F b) {
     return lane_bits(vcltq_f32(a.val[0], b.val[0]), vcltq_f32(a.val[1], b.val[1]));
