@@ -14,7 +14,7 @@
 //
 // prepared: Plan, then [column][9 filters, 4 planes of threshold + 1][kWords] uint64
 //
-// V offers kWords, Bits, Floats, Loader, constant, differ, store, store_words and widen8 as in
+// V offers kWords, Bits, Floats, Loader, Whole (loads kWords words side by side), constant, differ, store, store_words and widen8 as in
 // lanes.h, and
 //   parity(a, b, c) = a ^ b ^ c, majority(a, b, c), both(a, b) = a & b
 //   or_not(a, b) = a | ~b;  decide(a, b, lower) = a ^ b ? a : lower
@@ -125,10 +125,9 @@ struct Depthwise3x3 {
     plane[3] = V::both(fours_a, fours_b);
   }
 
-  template <bool kSpread>
+  template <bool kSpread, class Loader>
   [[gnu::always_inline]] static void count(const Window& window, const Bits* filter,
-                                           const typename V::Loader& loader, size_t offset,
-                                           Bits* plane) {
+                                           const Loader& loader, size_t offset, Bits* plane) {
     const auto differing = [&](int tap) __attribute__((always_inline)) {
       const uint64_t* at = window.rows[tap / 3] + offset + tap % 3 * window.words;
       return V::differ(loader.template load<kSpread>(at), filter[tap]);
@@ -144,7 +143,8 @@ struct Depthwise3x3 {
     return bits;
   }
 
-  template <bool kSpread>
+  // kWhole: all but the last vector hold kWords words of the input that stand side by side.
+  template <bool kSpread, bool kWhole>
   static void compare(const Plan& plan, int column, const uint64_t* constants,
                       const uint64_t* const* in, uint64_t* out) {
     const Window window = window_of(plan, column, in);
@@ -153,21 +153,29 @@ struct Depthwise3x3 {
     for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(constants + t * V::kWords);
 #pragma GCC unroll 4
     for (int i = 0; i < kPlanes; ++i) least[i] = V::constant(constants + (kTaps + i) * V::kWords);
+    const auto pass = [&](const auto& loader, size_t offset, int words)
+                          __attribute__((always_inline)) {
+      Bits plane[kPlanes];
+      count<kSpread>(window, filter, loader, offset, plane);
+      V::store_words(out, reaches(plane, least), words);
+    };
     const bool is_last = column + 1 == plan.columns;
     const int words = is_last ? plan.last_words : V::kWords;
-    const auto pass = [&](const typename V::Loader& loader, size_t offset, int pixels)
-                          __attribute__((always_inline)) {
-                            Bits plane[kPlanes];
-                            count<kSpread>(window, filter, loader, offset, plane);
-                            V::store_words(out, reaches(plane, least), words * pixels);
-                          };
-    const typename V::Loader full = plan.full[is_last];
-    const size_t step = size_t(plan.pixels) * plan.step, end = (plan.vectors - 1) * step;
+    const bool partial = !kWhole || plan.last_pixels != plan.pixels;
+    const size_t step = size_t(plan.pixels) * plan.step;
+    const size_t end = size_t(plan.vectors - int(partial)) * step;
     const size_t out_step = size_t(plan.pixels) * plan.words;
-    const int pixels = plan.pixels;
     size_t offset = 0;
-    for (; offset != end; offset += step, out += out_step) pass(full, offset, pixels);
-    pass(plan.last[is_last], offset, plan.last_pixels);
+    if constexpr (kWhole) {
+      for (; offset != end; offset += step, out += out_step) {
+        pass(typename V::Whole(), offset, V::kWords);
+      }
+    } else {
+      const typename V::Loader full = plan.full[is_last];
+      const int full_words = words * plan.pixels;
+      for (; offset != end; offset += step, out += out_step) pass(full, offset, full_words);
+    }
+    if (partial) pass(plan.last[is_last], offset, words * plan.last_pixels);
   }
 
   template <bool kSpread, class Sink>
@@ -234,10 +242,13 @@ struct Depthwise3x3 {
     for (int i = 0; i < plan.columns; ++i) {
       const uint64_t* column = own + i * kColumnWords;
       uint64_t* out = row.out.bits + i * V::kWords;
+      const int words = i + 1 < plan.columns ? V::kWords : plan.last_words;
       if (plan.spread) {
-        compare<true>(plan, i, column, row.in, out);
+        compare<true, false>(plan, i, column, row.in, out);
+      } else if (words * plan.pixels == V::kWords) {
+        compare<false, true>(plan, i, column, row.in, out);
       } else {
-        compare<false>(plan, i, column, row.in, out);
+        compare<false, false>(plan, i, column, row.in, out);
       }
     }
   }

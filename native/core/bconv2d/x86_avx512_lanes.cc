@@ -113,6 +113,12 @@ struct Avx512Lanes {
 };
 
 struct Avx512Bits : Avx512Lanes {
+  struct Whole {
+    template <bool kSpread>
+    [[gnu::always_inline]] __m512i load(const uint64_t* p) const {
+      return _mm512_loadu_si512(p);
+    }
+  };
   static Bits parity(Bits a, Bits b, Bits c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
   static Bits majority(Bits a, Bits b, Bits c) { return _mm512_ternarylogic_epi64(a, b, c, 0xe8); }
   static Bits both(Bits a, Bits b) { return _mm512_and_si512(a, b); }
