@@ -26,6 +26,12 @@ class PixelLoader {
 };
 
 struct NeonBits {
+  struct Whole {
+    template <bool kSpread>
+    [[gnu::always_inline]] uint8x16_t load(const uint64_t* p) const {
+      return vreinterpretq_u8_u64(vld1q_u64(p));
+    }
+  };
   using Bits = uint8x16_t;
   using Count = uint8x16_t;
   using Loader = PixelLoader;
