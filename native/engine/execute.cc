@@ -110,7 +110,8 @@ void run_step(const PreparedStep& prepared, const StepInput& in, const StepOutpu
       for (int y = 0; y < shape.out_h; ++y) run_step_row(prepared, in, out, y, scratch);
       break;
     case StepKind::kGlobalAvgpool:
-      global_avgpool(prepared.isa, in.values.base, shape.in_h, shape.in_w, shape.in_c, out.values.base);
+      global_avgpool(prepared.isa, in.values.base, shape.in_h, shape.in_w, shape.in_c,
+                     out.values.base);
       break;
     case StepKind::kLinear:
       run_linear(prepared, in, out, 0, shape.out_c);

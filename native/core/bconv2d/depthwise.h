@@ -14,8 +14,8 @@
 //
 // prepared: Plan, then [column][9 filters, 4 planes of threshold + 1][kWords] uint64
 //
-// V offers kWords, Bits, Floats, Loader, Whole (loads kWords words side by side), constant, differ, store, store_words and widen8 as in
-// lanes.h, and
+// V offers kWords, Bits, Floats, Loader, Whole (loads kWords words side by side), constant, differ,
+// store, store_words and widen8 as in lanes.h, and
 //   parity(a, b, c) = a ^ b ^ c, majority(a, b, c), both(a, b) = a & b
 //   or_not(a, b) = a | ~b;  decide(a, b, lower) = a ^ b ? a : lower
 //   expand(planes, step, bytes)   the counts of 64 channels; plane i is the word planes[i * step]
@@ -155,10 +155,10 @@ struct Depthwise3x3 {
     for (int i = 0; i < kPlanes; ++i) least[i] = V::constant(constants + (kTaps + i) * V::kWords);
     const auto pass = [&](const auto& loader, size_t offset, int words)
                           __attribute__((always_inline)) {
-      Bits plane[kPlanes];
-      count<kSpread>(window, filter, loader, offset, plane);
-      V::store_words(out, reaches(plane, least), words);
-    };
+                            Bits plane[kPlanes];
+                            count<kSpread>(window, filter, loader, offset, plane);
+                            V::store_words(out, reaches(plane, least), words);
+                          };
     const bool is_last = column + 1 == plan.columns;
     const int words = is_last ? plan.last_words : V::kWords;
     const bool partial = !kWhole || plan.last_pixels != plan.pixels;
@@ -208,8 +208,8 @@ struct Depthwise3x3 {
       for (int p = 0; p < pixels; ++p) {
         const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
         const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first, 16};
-        put_pieces<V, 1, V::kWords * 64, true>(sink.every(pixels, p), bytes[0], pixel,
-                                                       begin, vectors - int(beyond));
+        put_pieces<V, 1, V::kWords * 64, true>(sink.every(pixels, p), bytes[0], pixel, begin,
+                                               vectors - int(beyond));
       }
     }
   }

@@ -385,8 +385,8 @@ struct GroupLanes {
           const unsigned pixel_pieces = unsigned(column.words) * 64 / kStep;
           const PixelPieces pixel = {p * pixel_pieces, pixel_pieces,
                                      column.first_channel + block * kOutputs, kStep};
-          put_pieces<V, kRows, V::kWords * 8, kBytes>(sink.every(plan.pixels, p), bytes,
-                                                              pixel, begin, count - int(beyond));
+          put_pieces<V, kRows, V::kWords * 8, kBytes>(sink.every(plan.pixels, p), bytes, pixel,
+                                                      begin, count - int(beyond));
         }
       }
     }

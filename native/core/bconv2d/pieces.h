@@ -24,7 +24,7 @@ template <class V, int kRows, int kRowBytes, bool kBytes, class Sink>
                                   const PixelPieces& pixel, int x, int vectors) {
   using Floats = typename V::Floats;
   constexpr int kVectorBytes = kRows * kRowBytes, kChannels = kBytes ? 16 : 8;
-  constexpr int kTogether = 7;  // a row of a network for images of 224 pixels has 7, 14, ... vectors
+  constexpr int kTogether = 7;  // rows of a network for images of 224 pixels are multiples of it
   const Sink sink = shared_sink;
   const auto widen = [](const char* at) __attribute__((always_inline)) {
     if constexpr (kBytes) {
