@@ -22,6 +22,7 @@
 #pragma once
 
 #include <new>
+#include <type_traits>
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/pieces.h"
@@ -47,7 +48,8 @@ struct Depthwise3x3 {
     typename V::Loader full[2], last[2];  // of all columns but the last, and of the last
     int words, columns, last_words;       // words of a pixel; columns of it; words of the last one
     int pixels, vectors, last_pixels;     // pixels of a vector; vectors of a row
-    int step;                             // words from one output pixel to the next
+    int full_vectors;                     // all of them, or all but the last, of fewer pixels
+    size_t vector_step, vector_out_step;  // words from one vector to the next
     bool spread;
 
     explicit Plan(const ConvShape& s)
@@ -57,12 +59,14 @@ struct Depthwise3x3 {
           pixels(words < V::kWords ? V::kWords / words : 1),
           vectors((s.out_w + pixels - 1) / pixels),
           last_pixels((s.out_w - 1) % pixels + 1),
-          step(s.stride * words),
+          full_vectors(vectors - int(last_pixels != pixels)),
+          vector_step(size_t(pixels) * s.stride * words),
+          vector_out_step(size_t(pixels) * words),
           spread(pixels > 1 && s.stride > 1) {
       for (int i = 0; i < 2; ++i) {
         const int column_words = i ? last_words : V::kWords;
-        full[i] = typename V::Loader(column_words, step, pixels);
-        last[i] = typename V::Loader(column_words, step, last_pixels);
+        full[i] = typename V::Loader(column_words, s.stride * words, pixels);
+        last[i] = typename V::Loader(column_words, s.stride * words, last_pixels);
       }
     }
   };
@@ -143,39 +147,30 @@ struct Depthwise3x3 {
     return bits;
   }
 
-  // kWhole: all but the last vector hold kWords words of the input that stand side by side.
-  template <bool kSpread, bool kWhole>
-  static void compare(const Plan& plan, int column, const uint64_t* constants,
-                      const uint64_t* const* in, uint64_t* out) {
-    const Window window = window_of(plan, column, in);
+  // The vectors begin .. end - 1 of a row, all with one loader, `words` words each.
+  template <bool kSpread, class Loader>
+  [[gnu::noinline]] static void compare(const Plan& plan, int column, const uint64_t* constants,
+                                        const Bconv2dRow& row, const Loader& shared_loader,
+                                        int begin, int end, int words) {
+    const Loader loader = shared_loader;
+    const Window window = window_of(plan, column, row.in);
     Bits filter[kTaps], least[kPlanes];
 #pragma GCC unroll 9
     for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(constants + t * V::kWords);
 #pragma GCC unroll 4
     for (int i = 0; i < kPlanes; ++i) least[i] = V::constant(constants + (kTaps + i) * V::kWords);
-    const auto pass = [&](const auto& loader, size_t offset, int words)
-                          __attribute__((always_inline)) {
-                            Bits plane[kPlanes];
-                            count<kSpread>(window, filter, loader, offset, plane);
-                            V::store_words(out, reaches(plane, least), words);
-                          };
-    const bool is_last = column + 1 == plan.columns;
-    const int words = is_last ? plan.last_words : V::kWords;
-    const bool partial = !kWhole || plan.last_pixels != plan.pixels;
-    const size_t step = size_t(plan.pixels) * plan.step;
-    const size_t end = size_t(plan.vectors - int(partial)) * step;
-    const size_t out_step = size_t(plan.pixels) * plan.words;
-    size_t offset = 0;
-    if constexpr (kWhole) {
-      for (; offset != end; offset += step, out += out_step) {
-        pass(typename V::Whole(), offset, V::kWords);
+    const size_t step = plan.vector_step, out_step = plan.vector_out_step;
+    size_t offset = begin * step;
+    uint64_t* out = row.out.bits + column * V::kWords + begin * out_step;
+    for (int left = end - begin; left > 0; --left, offset += step, out += out_step) {
+      Bits plane[kPlanes];
+      count<kSpread>(window, filter, loader, offset, plane);
+      if constexpr (std::is_same<Loader, typename V::Whole>::value) {
+        V::store_words(out, reaches(plane, least), V::kWords);
+      } else {
+        V::store_words(out, reaches(plane, least), words);
       }
-    } else {
-      const typename V::Loader full = plan.full[is_last];
-      const int full_words = words * plan.pixels;
-      for (; offset != end; offset += step, out += out_step) pass(full, offset, full_words);
     }
-    if (partial) pass(plan.last[is_last], offset, words * plan.last_pixels);
   }
 
   template <bool kSpread, class Sink>
@@ -188,7 +183,7 @@ struct Depthwise3x3 {
     const bool is_last_column = column + 1 == plan.columns;
     const unsigned pixel_pieces = unsigned(is_last_column ? plan.last_words : V::kWords) * 4;
     const int first = column * V::kWords * 64, pixels = plan.pixels;
-    const size_t step = size_t(pixels) * plan.step;
+    const size_t step = plan.vector_step;
     alignas(64) char bytes[kChunk][V::kWords * 64];
     for (int begin = 0; begin < plan.vectors; begin += kChunk) {
       const int left = plan.vectors - begin, vectors = left < kChunk ? left : kChunk;
@@ -238,18 +233,29 @@ struct Depthwise3x3 {
 
   static void run_threshold_row(const ConvShape&, const void* prepared, const Bconv2dRow& row) {
     const Plan& plan = *static_cast<const Plan*>(prepared);
-    const uint64_t* own = constants_of(prepared);
-    for (int i = 0; i < plan.columns; ++i) {
-      const uint64_t* column = own + i * kColumnWords;
-      uint64_t* out = row.out.bits + i * V::kWords;
-      const int words = i + 1 < plan.columns ? V::kWords : plan.last_words;
-      if (plan.spread) {
-        compare<true, false>(plan, i, column, row.in, out);
-      } else if (words * plan.pixels == V::kWords) {
-        compare<false, true>(plan, i, column, row.in, out);
+    const uint64_t* constants = constants_of(prepared);
+    for (int i = 0; i < plan.columns; ++i, constants += kColumnWords) {
+      const bool is_last = i + 1 == plan.columns;
+      const int words = is_last ? plan.last_words : V::kWords, full = plan.full_vectors;
+      const int full_words = words * plan.pixels;
+      if (full_words == V::kWords && !plan.spread) {
+        compare<false>(plan, i, constants, row, typename V::Whole(), 0, full, full_words);
       } else {
-        compare<false, false>(plan, i, column, row.in, out);
+        compare_any(plan, i, constants, row, plan.full[is_last], 0, full, full_words);
       }
+      if (full == plan.vectors) continue;
+      compare_any(plan, i, constants, row, plan.last[is_last], full, plan.vectors,
+                  words * plan.last_pixels);
+    }
+  }
+
+  static void compare_any(const Plan& plan, int column, const uint64_t* constants,
+                          const Bconv2dRow& row, const typename V::Loader& loader, int begin,
+                          int end, int words) {
+    if (plan.spread) {
+      compare<true>(plan, column, constants, row, loader, begin, end, words);
+    } else {
+      compare<false>(plan, column, constants, row, loader, begin, end, words);
     }
   }
 
