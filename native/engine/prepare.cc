@@ -111,7 +111,12 @@ void prepare_constants(const Constants& constants, void* memory, PreparedStep* p
     const float* gamma = constants.floats(kGamma);
     for (int o = 0; o < step.shape.out_c; ++o) rows[kBias][o] -= gamma[o];
   }
-  prepared->epilogue = {rows[kScale], rows[kBias], rows[kBeta], rows[kZeta], rows[kThreshold]};
+  bool beta_at_most_one = true;
+  for (int o = 0; step.rprelu && o < step.shape.out_c; ++o) {
+    beta_at_most_one = beta_at_most_one && rows[kBeta][o] <= 1.0f;
+  }
+  prepared->epilogue = {rows[kScale], rows[kBias],      rows[kBeta],
+                        rows[kZeta],  rows[kThreshold], beta_at_most_one};
 }
 
 bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory) {

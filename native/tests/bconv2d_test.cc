@@ -77,7 +77,7 @@ constexpr float kSpecial[] = {0.0f, -0.0f, 1.0f, -1.0f};
 
 // A random epilogue; all constants are there, which of them are used differs.
 struct Epilogue {
-  bool rprelu, values, bits;
+  bool rprelu, values, bits, beta_at_most_one;
   int shortcut_channels;  // 0: none
   Buffer<float> scale, bias, beta, zeta, threshold, shortcut;
   std::vector<float> expected;  // [out_h, out_w, out_c]
@@ -90,6 +90,7 @@ struct Epilogue {
       : rprelu(random->chance(60)),
         values(random->chance(60)),
         bits(!values || random->chance(60)),
+        beta_at_most_one(random->chance(70)),
         shortcut_channels(random->chance(70) ? s.out_c : 0),
         scale(size_t(padded_channels(s.out_c))),
         bias(scale.size()),
@@ -103,12 +104,17 @@ struct Epilogue {
         (*constants)[size_t(o)] = o < s.out_c ? real(random) : 0.0f;
       }
     }
+    for (size_t o = 0; beta_at_most_one && o < beta.size(); ++o) beta[o] = std::fmin(beta[o], 1.0f);
     for (size_t i = 0; i < shortcut.size(); ++i) shortcut[i] = real(random);
   }
 
   EpilogueConstants constants() const {
-    return {scale.data(), bias.data(), rprelu ? beta.data() : nullptr,
-            rprelu ? zeta.data() : nullptr, bits ? threshold.data() : nullptr};
+    return {scale.data(),
+            bias.data(),
+            rprelu ? beta.data() : nullptr,
+            rprelu ? zeta.data() : nullptr,
+            bits ? threshold.data() : nullptr,
+            beta_at_most_one};
   }
 
   // Every y from the sums; some thresholds are then set to a y, for the border of the comparison.
@@ -245,7 +251,7 @@ long wrong_in_row(const Bconv2dKernel& kernel, const Case& test, const void* pre
   Buffer<float> ones(size_t(padded_channels(s.out_c))), zeros(ones.size());
   for (size_t o = 0; o < ones.size(); ++o) ones[o] = 1.0f, zeros[o] = 0.0f;
   const Row plain(s);
-  kernel.run_row(s, prepared, {ones.data(), zeros.data(), nullptr, nullptr, nullptr},
+  kernel.run_row(s, prepared, {ones.data(), zeros.data(), nullptr, nullptr, nullptr, false},
                  {in.data(), {nullptr, 0}, {const_cast<float*>(plain.values.data()), nullptr}});
   for (size_t i = 0; i < size; ++i) {
     wrong += plain.values[i] != float(s.k_bits() - 2 * test.sums[at + i]);

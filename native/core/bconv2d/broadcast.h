@@ -19,7 +19,7 @@
 //   load(p) (aligned), broadcast(p) (the Word at p, unaligned), differ(a, w) = a ^ w,
 //   differ_masked(a, m, w) = (a & m) ^ w
 //   zero(), count(sum, x) = sum + popcount(x)
-//   kJoin, Floats; join(sum): kJoin sums as the Floats::kLanes int32 of a sink
+//   kJoin, Floats; join(sum): kJoin > 1 sums as the Floats::kLanes int32 of a sink
 #pragma once
 
 #include <cstring>
@@ -36,6 +36,7 @@ struct Broadcast {
   static constexpr int kWordBits = 8 * int(sizeof(typename V::Word));
   static constexpr int kPerWord = 64 / kWordBits;  // V::Words of a word of the packed input
   static_assert(kVectors % V::kJoin == 0 && V::kJoin * V::kLanes == V::Floats::kLanes, "");
+  static constexpr bool kDirect = V::kJoin == 1;  // the sums are the sink's own vectors
   using Word = typename V::Word;
   using Words = typename V::Words;
   using Sum = typename V::Sum;
@@ -131,13 +132,19 @@ struct Broadcast {
         const int end = x + tiles * kPixels;
         for (int at = x; at < end; at += kPixels) {
           Sum sum[kPixels][kVectors];
-          add_up<kPixels>(window, block, first + at * window.pixel_bytes, sum);
+          add_up<kPixels, Sink>(window, block, first + at * window.pixel_bytes, sum);
 #pragma GCC unroll 32
           for (int j = 0; j < kVectors / V::kJoin; ++j) {
             if (j * V::Floats::kLanes >= left) break;
             const auto cursor = sink.at(o + j * V::Floats::kLanes, at);
 #pragma GCC unroll 32
-            for (int p = 0; p < kPixels; ++p) sink.put(cursor, p, V::join(sum[p] + j * V::kJoin));
+            for (int p = 0; p < kPixels; ++p) {
+              if constexpr (kDirect) {
+                sink.put_sum(cursor, p, sum[p][j]);
+              } else {
+                sink.put(cursor, p, V::join(sum[p] + j * V::kJoin));
+              }
+            }
           }
         }
         o += left < kBlock ? left : kBlock;
@@ -145,7 +152,7 @@ struct Broadcast {
     }
   }
 
-  template <int kPixels>
+  template <int kPixels, class Sink>
   [[gnu::always_inline]] static void add_up(const Window& window, const Word* block,
                                             ptrdiff_t offset, Sum (*sum)[kVectors]) {
     const Word* masks = block;
@@ -153,7 +160,13 @@ struct Broadcast {
 #pragma GCC unroll 32
     for (int p = 0; p < kPixels; ++p) {
 #pragma GCC unroll 32
-      for (int v = 0; v < kVectors; ++v) sum[p][v] = V::zero();
+      for (int v = 0; v < kVectors; ++v) {
+        if constexpr (kDirect) {
+          sum[p][v] = Sink::sum_zero();
+        } else {
+          sum[p][v] = V::zero();
+        }
+      }
     }
     for (int ky = 0; ky < window.count; ++ky) {
       const char* run = reinterpret_cast<const char*>(window.rows[ky]) + offset;

@@ -32,9 +32,7 @@ struct Avx512Words {  // 16 output channels
   static Words differ_masked(Words a, Words m, Words w) {
     return _mm512_ternarylogic_epi32(a, m, w, 0x6a);  // (a & m) ^ w
   }
-  static Sum zero() { return _mm512_setzero_si512(); }
   static Sum count(Sum sum, Words x) { return _mm512_add_epi32(sum, _mm512_popcnt_epi32(x)); }
-  static __m512i join(const Sum* sum) { return *sum; }
 };
 
 // kPixels x kVectors accumulators: more pixels share a load of the filters, more vectors a

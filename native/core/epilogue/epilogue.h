@@ -31,6 +31,7 @@ struct EpilogueConstants {
   const float* beta;       // null: no RPReLU
   const float* zeta;       // null: no RPReLU
   const float* threshold;  // null: no bits
+  bool beta_at_most_one;   // every beta <= 1: then RPReLU is max(y, beta * y) + zeta
 };
 
 // Where the row of one output goes; either may be null, not both.

@@ -13,6 +13,9 @@
 //   add, mul, fma(a, b, c) = a * b + c
 //   half_dot(half_k, acc)            half_k - float(acc)
 //   prelu(beta, y)                   y > 0 ? y : beta * y
+//   max(a, b)                        a > b ? a : b
+//   kFloatSums: sums may stand in the mantissa of a float: sum_zero() is 2^23 as its bits, to which
+//   kernels add; as_float_sum(acc) puts a plain sum there; difference(x, sum) = x - sum as floats
 //   less(a, b), greater_int(a, b)    one bit per lane
 //   store_bits(byte, c, bits)        bits of channels c .. c + kLanes - 1, in the byte of channel c
 // Templates over a V of an anonymous namespace are local to their file: no weak symbols.
@@ -33,6 +36,8 @@ class FloatSink {
  public:
   using Sums = typename V::I;
   using F = typename V::F;
+  // Whether kernels that hold int32 sums start them at sum_zero(), which saves their conversion.
+  static constexpr bool kFloatSums = kKind == EpilogueKind::kBlock && V::kFloatSums;
 
   struct Cursor {
     F scale, bias, beta, zeta, threshold;
@@ -48,7 +53,7 @@ class FloatSink {
       : constants_(constants),
         shortcut_(shortcut),
         out_(out),
-        half_k_(V::broadcast(0.5f * float(shape.k_bits()))),
+        half_k_(V::broadcast(0.5f * float(shape.k_bits()) + (kFloatSums ? 0x1p23f : 0.0f))),
         channels_(shape.out_c),
         pixel_values_(shape.out_c),
         pixel_bytes_(ptrdiff_t(words_of(shape.out_c) * sizeof(uint64_t))),
@@ -101,7 +106,24 @@ class FloatSink {
   // y = fma(scale, k_bits - 2*acc, bias), written as fma(2*scale, k_bits/2 - acc, bias): both
   // factors are exact, so it is the same number.
   [[gnu::always_inline]] void put(const Cursor& k, int p, Sums acc) const {
-    put_value(k, p, V::fma(k.scale, V::half_dot(half_k_, acc), k.bias));
+    if constexpr (kFloatSums) {
+      put_sum(k, p, V::as_float_sum(acc));
+    } else {
+      put_value(k, p, V::fma(k.scale, V::half_dot(half_k_, acc), k.bias));
+    }
+  }
+
+  // As put(), of a sum that was started by sum_zero().
+  [[gnu::always_inline]] static Sums sum_zero() {
+    if constexpr (kFloatSums) return V::sum_zero();
+    return V::zero();
+  }
+  [[gnu::always_inline]] void put_sum(const Cursor& k, int p, Sums sum) const {
+    if constexpr (kFloatSums) {
+      put_value(k, p, V::fma(k.scale, V::difference(half_k_, sum), k.bias));
+    } else {
+      put(k, p, sum);
+    }
   }
 
   [[gnu::always_inline]] void put_value(const Cursor& k, int p, F y) const {
@@ -110,7 +132,11 @@ class FloatSink {
     if (kAll || k.shortcut) {
       y = V::add(y, V::load(k.shortcut + p * pixel_shortcuts_, n));
     }
-    if (kAll || k.rprelu) y = V::add(V::prelu(k.beta, y), k.zeta);
+    if (kAll) {
+      y = V::add(V::max(y, V::mul(k.beta, y)), k.zeta);
+    } else if (k.rprelu) {
+      y = V::add(V::prelu(k.beta, y), k.zeta);
+    }
     if (kAll || k.values) V::store(k.values + p * pixel_values_, y, n);
     if (kAll || k.bits) {
       V::store_bits(k.bits + p * pixel_bytes_, k.c, V::less(y, k.threshold));
@@ -158,6 +184,9 @@ class ThresholdSink {
     return {V::load_int(threshold_ + c, V::kLanes), bits_ + x * pixel_bytes_ + unsigned(c) / 8, c};
   }
 
+  [[gnu::always_inline]] static Sums sum_zero() { return V::zero(); }
+  [[gnu::always_inline]] void put_sum(const Cursor& k, int p, Sums sum) const { put(k, p, sum); }
+
   [[gnu::always_inline]] void put(const Cursor& k, int p, Sums acc) const {
     V::store_bits(k.bits + p * pixel_bytes_, k.c, V::greater_int(acc, k.threshold));
   }
@@ -175,9 +204,7 @@ template <class V, class Use>
                                                    const EpilogueConstants& constants,
                                                    const ShortcutRow& shortcut,
                                                    const RowOutput& out, const Use& use) {
-  const bool block =
-      constants.beta && shortcut.values && out.values && out.bits && shape.out_c % V::kLanes == 0;
-  if (block) {
+  if (is_block<V>(shape, constants, shortcut, out)) {
     use(FloatSink<V, EpilogueKind::kBlock>(shape, constants, shortcut, out));
   } else {
     use(FloatSink<V, EpilogueKind::kAny>(shape, constants, shortcut, out));

@@ -33,6 +33,12 @@ struct Avx512 {
   static F add(F a, F b) { return _mm512_add_ps(a, b); }
   static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static constexpr bool kFloatSums = true;
+  static I zero() { return _mm512_setzero_si512(); }
+  static I sum_zero() { return _mm512_set1_epi32(0x4b000000); }
+  static I as_float_sum(I acc) { return _mm512_or_si512(acc, sum_zero()); }
+  static F difference(F x, I sum) { return _mm512_sub_ps(x, _mm512_castsi512_ps(sum)); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
   static F prelu(F beta, F y) {
     return _mm512_mask_mul_ps(y, _mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_NGT_UQ), y, beta);
   }

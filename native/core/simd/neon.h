@@ -47,6 +47,12 @@ struct Neon {
   static F fma(F a, F b, F c) {
     return {vfmaq_f32(c.val[0], a.val[0], b.val[0]), vfmaq_f32(c.val[1], a.val[1], b.val[1])};
   }
+  static constexpr bool kFloatSums = false;
+  static I zero() { return {vdupq_n_s32(0), vdupq_n_s32(0)}; }
+  static F max(F a, F b) {
+    return {vbslq_f32(vcgtq_f32(a.val[0], b.val[0]), a.val[0], b.val[0]),
+            vbslq_f32(vcgtq_f32(a.val[1], b.val[1]), a.val[1], b.val[1])};
+  }
   static F prelu(F beta, F y) {
     const F negative = mul(beta, y);
     return {vbslq_f32(vcgtzq_f32(y.val[0]), y.val[0], negative.val[0]),

@@ -19,6 +19,9 @@ struct Scalar {
   static F add(F a, F b) { return a + b; }
   static F mul(F a, F b) { return a * b; }
   static F fma(F a, F b, F c) { return __builtin_fmaf(a, b, c); }  // one rounding on every CPU
+  static constexpr bool kFloatSums = false;
+  static I zero() { return 0; }
+  static F max(F a, F b) { return a > b ? a : b; }
   static F prelu(F beta, F y) { return y > 0.0f ? y : beta * y; }
   static uint32_t less(F a, F b) { return a < b; }
   static uint32_t greater_int(I a, I b) { return a > b; }
