@@ -28,8 +28,16 @@
 namespace bnn {
 
 // What a float epilogue has; kBlock is the one of every inner layer of a network and has no
-// branches.
+// branches: shortcut, RPReLU with slopes up to 1, floats and bits, an even k_bits, no channel tail.
 enum class EpilogueKind { kAny, kBlock };
+
+template <class V>
+[[gnu::always_inline]] inline bool is_block(const ConvShape& shape,
+                                            const EpilogueConstants& constants,
+                                            const ShortcutRow& shortcut, const RowOutput& out) {
+  return constants.beta && constants.beta_at_most_one && shortcut.values && out.values &&
+         out.bits && shape.out_c % V::kLanes == 0 && shape.k_bits() % 2 == 0;
+}
 
 template <class V, EpilogueKind kKind>
 class FloatSink {
