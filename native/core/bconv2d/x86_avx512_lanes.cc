@@ -39,14 +39,18 @@ class PixelLoader {
 
 struct Avx512Lanes {
   using Bits = __m512i;
+  using Input = __m512i;
   using Count = __m512i;
   using Loader = PixelLoader;
   using Floats = Avx512;
   static constexpr int kWords = 8;
   static constexpr int kAccumulators = 16;
+  static constexpr int kFilterParts = 1;
   static constexpr bool kCountsBytes = false;
 
   static Bits constant(const uint64_t* p) { return _mm512_load_si512(p); }
+  static Input input(Bits bits) { return bits; }
+  static Input filter(const uint64_t* p) { return constant(p); }
   static Bits differ(Bits a, Bits w) { return _mm512_xor_si512(a, w); }
   static Bits differ_masked(Bits a, Bits m, Bits w) {
     return _mm512_ternarylogic_epi64(a, m, w, 0x6a);  // (a & m) ^ w

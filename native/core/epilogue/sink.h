@@ -32,6 +32,7 @@ template <class V, EpilogueKind kKind>
 class FloatSink {
  public:
   using Sums = typename V::I;
+  static constexpr int kLanes = V::kLanes;
   using F = typename V::F;
 
   struct Cursor {
@@ -130,6 +131,7 @@ template <class V>
 class ThresholdSink {
  public:
   using Sums = typename V::I;
+  static constexpr int kLanes = V::kLanes;
 
   struct Cursor {
     typename V::I threshold;
