@@ -139,6 +139,12 @@ struct Avx2Lanes {
 struct Avx2Bits {
   using Bits = __m256i;
   using Loader = PixelLoader;
+  struct Whole {
+    template <bool kSpread>
+    [[gnu::always_inline]] __m256i load(const uint64_t* p) const {
+      return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    }
+  };
   using Floats = Avx2;
   static constexpr int kWords = 4;
 

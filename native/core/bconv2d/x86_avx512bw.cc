@@ -63,8 +63,8 @@ struct Avx512Compare {
   }
   static I load_int(const int32_t* p, int) { return {narrow(p), narrow(p + 32)}; }
   static uint64_t greater_int(I a, I b) {
-    return _mm512_cmpgt_epi16_mask(a.low, b.low) |
-           uint64_t(_mm512_cmpgt_epi16_mask(a.high, b.high)) << 32;
+    return _mm512_cmpgt_epi16_mask(a.low, b.low) | uint64_t(_mm512_cmpgt_epi16_mask(a.high, b.high))
+                                                       << 32;
   }
   static void store_bits(char* byte, int, uint64_t bits) { std::memcpy(byte, &bits, sizeof bits); }
 };
