@@ -12,7 +12,7 @@
 
 namespace bnn {
 
-template <class K, class V, class Compare>
+template <class K, class V, class Compare = V>
 struct FusedKernel {
   static size_t threshold_bytes(const ConvShape& shape) {
     return size_t(padded_channels(shape.out_c)) * sizeof(int32_t);

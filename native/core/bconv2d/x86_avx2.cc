@@ -20,14 +20,16 @@ struct Avx2Table {
   using Bytes = __m256i;
   using Floats = Avx2;
   static constexpr int kBytes = 32;
+  static constexpr int kRegisters = 16;
 
   static Bytes zero() { return _mm256_setzero_si256(); }
   static Bytes row(const uint8_t* p) {
     return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  static Bytes lookup(Bytes row, const uint8_t* p) {
-    return _mm256_shuffle_epi8(row, _mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+  static Bytes load(const uint8_t* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
+  static Bytes lookup(Bytes row, Bytes at) { return _mm256_shuffle_epi8(row, at); }
   static Bytes add(Bytes a, Bytes b) { return _mm256_add_epi8(a, b); }
   static Bytes high_nibbles(Bytes x) {
     return _mm256_and_si256(_mm256_srli_epi16(x, 4), _mm256_set1_epi8(15));

@@ -18,14 +18,14 @@ struct Avx512Table {
   using Bytes = __m512i;
   using Floats = Avx512;
   static constexpr int kBytes = 64;
+  static constexpr int kRegisters = 32;
 
   static Bytes zero() { return _mm512_setzero_si512(); }
   static Bytes row(const uint8_t* p) {
     return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  static Bytes lookup(Bytes row, const uint8_t* p) {
-    return _mm512_shuffle_epi8(row, _mm512_load_si512(p));
-  }
+  static Bytes load(const uint8_t* p) { return _mm512_load_si512(p); }
+  static Bytes lookup(Bytes row, Bytes at) { return _mm512_shuffle_epi8(row, at); }
   static Bytes add(Bytes a, Bytes b) { return _mm512_add_epi8(a, b); }
   static Bytes high_nibbles(Bytes x) {
     return _mm512_and_si512(_mm512_srli_epi16(x, 4), _mm512_set1_epi8(15));

@@ -3,7 +3,7 @@
 //
 //   table[a | b << 4][w] = popcount(a ^ w) + 16 * popcount(b ^ w)       a, b, w: nibbles
 //
-//   for each block of kVectors vectors of filters, for each tile of kPixels output pixels:
+//   for each block of kVectors vectors of filters, for each tile of kPairs pairs of pixels:
 //     index[pair][i] = nibble i of the windows of the pair's two pixels
 //     for each three nibbles i, i + 1, i + 2 of the window:
 //       for each pair of pixels, for each vector v of the block:
@@ -16,12 +16,12 @@
 // A nibble counts at most 4, so half a byte holds three of them: 9 instructions for 6 nibbles of
 // each filter of the vector. The 4 KiB of the table stay in the first-level cache.
 //
-// prepared: uint8 [block][step][kVectors][V::kBytes filters], a step is a nibble of the window,
-// 0..15
+// prepared: uint8 [block][step][kVectors][V::kBytes filters]; a step is a nibble, 0..15
 //
 // V offers
-//   kBytes, Bytes;  zero(), row(p) (16 bytes of the table, for every 16 filters), add, lookup(row,
-//   p) = row[p[lane]] (p aligned), high_nibbles(x), pin(x) = x, to stay in a register
+//   kBytes, kRegisters, Bytes;  zero(), add, load(p) (aligned)
+//   row(p) (16 bytes of the table, for every 16 filters), lookup(row, nibbles) = row[nibbles[lane]]
+//   high_nibbles(x), pin(x) = x, kept in a register
 //   first_of(all, second) = all - 16 * second
 //   widen_low(x), widen_high(x), add_wide(a, b)   the bytes as two vectors of 16 bits
 //   Floats; part(wide, j): channels j * Floats::kLanes .. of the two vectors as int32
@@ -200,6 +200,9 @@ struct NibbleTable {
   [[gnu::noinline]] static void count(const Indices& indices, int begin, int end,
                                       const uint8_t* filters, bool first,
                                       Bytes (*wide)[kVectors][2]) {
+    // The filters of three steps are loaded once for all pairs if there are registers for them
+    // besides the sums, three rows, a mask and an x.
+    constexpr bool kKeep = 2 * kPairs * kVectors + 3 * kVectors + 5 <= V::kRegisters;
     Bytes all[kPairs][kVectors], second[kPairs][kVectors];
 #pragma GCC unroll 16
     for (int i = 0; i < kPairs * kVectors; ++i) {
@@ -207,15 +210,24 @@ struct NibbleTable {
     }
 #pragma GCC unroll 1
     for (int i = begin; i < end; ++i, filters += 3 * kBlock) {
+      Bytes kept[3][kVectors];
+#pragma GCC unroll 16
+      for (int j = 0; kKeep && j < 3 * kVectors; ++j) {
+        kept[j / kVectors][j % kVectors] = V::pin(V::load(filters + j * V::kBytes));
+      }
 #pragma GCC unroll 16
       for (int pair = 0; pair < kPairs; ++pair) {
         const uint16_t* index = indices[pair] + 3 * i;
         const Bytes row0 = row(index[0]), row1 = row(index[1]), row2 = row(index[2]);
 #pragma GCC unroll 16
         for (int v = 0; v < kVectors; ++v) {
-          const uint8_t* w = filters + v * V::kBytes;
-          const Bytes x = V::add(V::add(V::lookup(row0, w), V::lookup(row1, w + kBlock)),
-                                 V::lookup(row2, w + 2 * kBlock));
+          Bytes w[3];
+#pragma GCC unroll 3
+          for (int j = 0; j < 3; ++j) {
+            w[j] = kKeep ? kept[j][v] : V::load(filters + j * kBlock + v * V::kBytes);
+          }
+          const Bytes x =
+              V::add(V::add(V::lookup(row0, w[0]), V::lookup(row1, w[1])), V::lookup(row2, w[2]));
           all[pair][v] = V::pin(V::add(all[pair][v], x));
           second[pair][v] = V::pin(V::add(second[pair][v], V::high_nibbles(x)));
         }
@@ -236,10 +248,12 @@ struct NibbleTable {
     }
   }
 
+  // The sums of the tile whose first pixel is `offset` bytes from pixel 0; `last`: its last pixel,
+  // from its first.
   template <int kPairs>
-  [[gnu::always_inline]] static void add_up(const Window& window, const uint8_t* filters,
-                                            ptrdiff_t offset, ptrdiff_t last,
-                                            Bytes (*wide)[kVectors][2]) {
+  [[gnu::noinline]] static void add_up(const Window& window, const uint8_t* filters,
+                                       ptrdiff_t offset, ptrdiff_t last,
+                                       Bytes (*wide)[kVectors][2]) {
     alignas(64) Indices indices;
     Reader<kPairs> reader(window, offset, last);
     const int bytes = window.bytes();
