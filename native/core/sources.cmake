@@ -31,6 +31,12 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   bnn_core_sources(epilogue/x86_avx512.cc FLAGS ${BNN_AVX512BW})
   bnn_core_sources(float/x86_avx512.cc FLAGS ${BNN_AVX512BW} -mtune=icelake-server)
   # No vectors but those written by hand.
+  bnn_core_sources(bconv2d/x86_avx2.cc FLAGS -mavx2 -mfma)
+  bnn_core_sources(bconv2d/x86_avx2_lanes.cc FLAGS -mavx2 -mfma -mtune=haswell
+                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
+  bnn_core_sources(bconv2d/x86_avx512bw.cc bconv2d/x86_avx512bw_lanes.cc
+                   FLAGS ${BNN_AVX512BW} -mtune=icelake-server
+                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
   bnn_core_sources(bconv2d/x86_avx512.cc bconv2d/x86_avx512_lanes.cc
                    FLAGS ${BNN_AVX512BW} -mavx512vpopcntdq -mavx512bitalg -mtune=icelake-server
                    $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)

@@ -33,14 +33,18 @@ struct NeonBits {
     }
   };
   using Bits = uint8x16_t;
+  using Input = uint8x16_t;
   using Count = uint8x16_t;
   using Loader = PixelLoader;
   using Floats = Neon16;
   static constexpr int kWords = 2;
   static constexpr int kAccumulators = 16;
+  static constexpr int kFilterParts = 1;
   static constexpr bool kCountsBytes = true;
 
   static Bits constant(const uint64_t* p) { return vreinterpretq_u8_u64(vld1q_u64(p)); }
+  static Input input(Bits bits) { return bits; }
+  static Input filter(const uint64_t* p) { return constant(p); }
   static Bits differ(Bits a, Bits w) { return veorq_u8(a, w); }
   static Bits differ_masked(Bits a, Bits m, Bits w) { return veorq_u8(vandq_u8(a, m), w); }
   static Bits pair_low(Bits a, Bits b) { return vsliq_n_u8(a, b, 4); }

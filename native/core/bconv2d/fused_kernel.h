@@ -2,7 +2,8 @@
 //
 // K offers, static:
 //   supports(shape), prepared_bytes(shape), prepare(shape, weights, prepared)
-//   run(shape, prepared, in, sink)       sink is a FloatSink<V, ...> or a ThresholdSink<V>
+//   run(shape, prepared, in, sink)       sink is a FloatSink<V, ...> or a ThresholdSink<Compare>
+// Compare is V, or a vector of more sums of fewer bits.
 // In front of K's own prepared weights stand the thresholds of the integer epilogue.
 #pragma once
 
@@ -11,7 +12,7 @@
 
 namespace bnn {
 
-template <class K, class V>
+template <class K, class V, class Compare = V>
 struct FusedKernel {
   static size_t threshold_bytes(const ConvShape& shape) {
     return size_t(padded_channels(shape.out_c)) * sizeof(int32_t);
@@ -43,13 +44,13 @@ struct FusedKernel {
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
                                 const Bconv2dRow& row) {
     K::run(shape, weights_of(shape, prepared), row.in,
-           ThresholdSink<V>(shape, static_cast<const int32_t*>(prepared), row.out.bits));
+           ThresholdSink<Compare>(shape, static_cast<const int32_t*>(prepared), row.out.bits));
   }
 };
 
-template <class K, class V>
+template <class K, class V, class Compare = V>
 constexpr Bconv2dKernel fused_kernel(const char* name, const char* method, Isa isa) {
-  using Fused = FusedKernel<K, V>;
+  using Fused = FusedKernel<K, V, Compare>;
   return {name,
           method,
           isa,

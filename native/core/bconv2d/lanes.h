@@ -27,7 +27,11 @@
 //   kCountsBytes: popcounts stay in bytes until total<L>
 //   Loader(words, step, pixels): load<kSpread>(p) gives the words of `pixels` pixels, `step` words
 //   apart; kSpread if they are not side by side
-//   constant(p) (aligned), differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
+//   constant(p) (aligned)
+//   Input, input(bits)                    the form in which the input meets the filters
+//   kFilterParts, filter(p)               filters and masks in that form: 1, as they are, or 2, the
+//                                         low and then the high nibbles, each as a byte
+//   differ(a, w) = a ^ w, differ_masked(a, m, w) = (a & m) ^ w
 //   pair_low(a, b), pair_high(a, b)       half lanes of 4 bits: a.low, b.low and a.high, b.high
 //   count<L>(sum, x)                      sum + popcount(x) per lane of L bits, or per byte of it
 //   total<L>(sum), add<L>(a, b)           the sum of each lane; per lane of L bits
@@ -53,6 +57,7 @@ namespace bnn {
 template <class V, int kLaneBits, bool kPaired = false>
 struct GroupLanes {
   using Bits = typename V::Bits;
+  using Input = typename V::Input;
   using Count = typename V::Count;
   using Floats = typename V::Floats;
   // Sixteen outputs at a time where the sums fit a byte and the accumulators the registers.
@@ -63,6 +68,7 @@ struct GroupLanes {
   static constexpr int kRows = kBytes || kLaneBits == 16 ? 8 : 128 / kLaneBits;
   static constexpr int kLanes = V::kWords * 64 / kLaneBits;
   static constexpr int kInputs = kPaired ? 2 : 1;
+  static constexpr int kFilterWords = V::kFilterParts * V::kWords;
   static constexpr int kMostTaps = kPaired ? 31 : 63;  // 8 bits of each in a byte
   static constexpr int kChunk = 14;  // vectors of pixels that share the epilogue's constants
   static constexpr int kTogether = V::kAccumulators / kOutputs;  // that share a load of the filters
@@ -96,7 +102,7 @@ struct GroupLanes {
     }
     size_t block_words() const {
       const int steps = (taps + kInputs - 1) / kInputs;
-      return size_t(kOutputs) * V::kWords * (steps + 1 + int(masked));
+      return size_t(kOutputs) * (V::kWords + kFilterWords * (steps + int(masked)));
     }
     size_t all_words() const { return size_t(columns) * kBlocks * block_words(); }
   };
@@ -132,15 +138,23 @@ struct GroupLanes {
     }
     for (int o = 0; o < shape.out_c; ++o) {
       const int word = o / 64, column = word / V::kWords, in_lane = o % kLaneBits;
-      uint64_t* at = blocks + (size_t(column) * kBlocks + in_lane / kOutputs) * plan.block_words() +
-                     in_lane % kOutputs * V::kWords + word % V::kWords;
+      const int output = in_lane % kOutputs;
+      uint64_t* start = blocks +
+                        (size_t(column) * kBlocks + in_lane / kOutputs) * plan.block_words() +
+                        output * V::kWords + word % V::kWords;
+      uint64_t* at = start + kOutputs * V::kWords + output * (kFilterWords - V::kWords);
+      const auto repeat = [&](uint64_t bits, uint64_t* to) {
+        for (int pixel = 0; pixel < plan.pixels; ++pixel) to[pixel * plan.words] |= bits;
+      };
       const auto place = [&](uint64_t bits) {
-        for (int pixel = 0; pixel < plan.pixels; ++pixel) at[pixel * plan.words] |= bits;
-        at += kOutputs * V::kWords;
+        constexpr uint64_t kNibbles = V::kFilterParts == 2 ? 0x0f0f0f0f0f0f0f0f : ~uint64_t{0};
+        repeat(bits & kNibbles, at);
+        if (V::kFilterParts == 2) repeat(bits >> 4 & kNibbles, at + V::kWords);
+        at += kOutputs * kFilterWords;
       };
       const int lane_bit = o % 64 / kLaneBits * kLaneBits;
       const uint64_t half = uint64_t{1} << (kLaneBits - 1);
-      place(threshold ? (half - 1 - uint64_t(int64_t(threshold[o]))) << lane_bit : 0);
+      repeat(threshold ? (half - 1 - uint64_t(int64_t(threshold[o]))) << lane_bit : 0, start);
       uint64_t bits;
       if (plan.masked) {
         place_mask(shape, o, word, 1, 1, &bits);
@@ -233,7 +247,8 @@ struct GroupLanes {
                                             size_t step, const uint64_t* block,
                                             Count (*sum)[kOutputs]) {
     constexpr bool kStartFirst = kStart && (kLaneBits == 8 || !V::kCountsBytes);
-    const uint64_t* filters = block + kOutputs * V::kWords * (kMasked ? 2 : 1);
+    const uint64_t* const masks = block + kOutputs * V::kWords;
+    const uint64_t* filters = masks + (kMasked ? kOutputs * kFilterWords : 0);
 #pragma GCC unroll 16
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
@@ -242,7 +257,7 @@ struct GroupLanes {
       }
     }
     const auto add_taps = [&](int t) __attribute__((always_inline)) {
-      Bits a[kVectors][kInputs];
+      Input a[kVectors][kInputs];
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) {
         const size_t at = offset + v * step;
@@ -253,18 +268,17 @@ struct GroupLanes {
           a[v][0] = V::pair_low(first, second);
           a[v][1] = V::pair_high(first, second);
         } else {
-          a[v][0] = loader.template load<kSpread>(taps.at[t] + at);
+          a[v][0] = V::input(loader.template load<kSpread>(taps.at[t] + at));
         }
       }
 #pragma GCC unroll 16
-      for (int o = 0; o < kOutputs; ++o, filters += V::kWords) {
-        const Bits w = V::constant(filters);
+      for (int o = 0; o < kOutputs; ++o, filters += kFilterWords) {
+        const Input w = V::filter(filters);
 #pragma GCC unroll 2
         for (int v = 0; v < kVectors; ++v) {
-          const Bits in = a[v][o * kInputs / kOutputs];
-          const Bits x_or =
-              kMasked ? V::differ_masked(in, V::constant(block + (kOutputs + o) * V::kWords), w)
-                      : V::differ(in, w);
+          const Input in = a[v][o * kInputs / kOutputs];
+          const Input x_or = kMasked ? V::differ_masked(in, V::filter(masks + o * kFilterWords), w)
+                                     : V::differ(in, w);
           sum[v][o] = V::pin(V::template count<kLaneBits>(sum[v][o], x_or));
         }
       }

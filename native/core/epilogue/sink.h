@@ -43,6 +43,7 @@ template <class V, EpilogueKind kKind>
 class FloatSink {
  public:
   using Sums = typename V::I;
+  static constexpr int kLanes = V::kLanes;
   using F = typename V::F;
   // Whether kernels that hold int32 sums start them at sum_zero(), which saves their conversion.
   static constexpr bool kFloatSums = kKind == EpilogueKind::kBlock && V::kFloatSums;
@@ -164,6 +165,7 @@ template <class V>
 class ThresholdSink {
  public:
   using Sums = typename V::I;
+  static constexpr int kLanes = V::kLanes;
 
   struct Cursor {
     typename V::I threshold;
