@@ -58,7 +58,7 @@ bool SumsStep::make(const PreparedStep& binary) {
   prepared_.step.rprelu = prepared_.step.bits_out = false;
   prepared_.step.float_out = true;
   prepared_.step.border = 0;
-  prepared_.epilogue = {scale, scale + channels, nullptr, nullptr, nullptr};
+  prepared_.epilogue = {scale, scale + channels, nullptr, nullptr, nullptr, false};
   return true;
 }
 

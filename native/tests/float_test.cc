@@ -77,7 +77,7 @@ struct ConvCase {
 
   EpilogueConstants constants() const {
     return {nullptr, bias.data(), rprelu ? beta.data() : nullptr, rprelu ? zeta.data() : nullptr,
-            bits ? threshold.data() : nullptr};
+            bits ? threshold.data() : nullptr, false};
   }
 
   Expected expected(int y, int x, int o) const {

@@ -84,7 +84,7 @@ void conv2d_tile(const ConvWindow& window, const ConvRow& row, int x, int o) {
   // A sink of its own, field by field: it stays in registers, whatever the stores may alias.
   const EpilogueConstants& from = row.constants;
   const FloatSink<V, EpilogueKind::kAny> sink(
-      row.shape, {nullptr, nullptr, from.beta, from.zeta, from.threshold}, {},
+      row.shape, {nullptr, nullptr, from.beta, from.zeta, from.threshold, false}, {},
       {row.out.values, row.out.bits});
 #pragma GCC unroll 16
   for (int v = 0; v < kVectors; ++v) {
