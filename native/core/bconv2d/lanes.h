@@ -323,9 +323,11 @@ struct GroupLanes {
       for (; vector + kTogether <= full; vector += kTogether) {
         run(vector, loader, std::integral_constant<int, kTogether>());
       }
-      if (vector < full) run(vector++, loader, std::integral_constant<int, 1>());
     }
-    if (partial) run(vector, *column.last, std::integral_constant<int, 1>());
+#pragma GCC unroll 1
+    for (; vector < end; ++vector) {
+      run(vector, vector < full ? *column.full : *column.last, std::integral_constant<int, 1>());
+    }
   }
 
   // Integer epilogue: the lanes of the output are the bits.
@@ -365,34 +367,47 @@ struct GroupLanes {
                     });
   }
 
-  // Sums in the order of the channels, handed to the sink for a chunk of vectors at a time.
-  template <bool kMasked, bool kSpread, int kTaps, class Sink>
-  static void finish(const Plan& plan, const Column& column, const Sink& sink) {
+  using Pieces = uint64_t[kChunk][kRows][V::kWords];
+
+  // The sums of the vectors begin .. end - 1, in the order of the channels.
+  template <bool kMasked, bool kSpread, int kTaps>
+  [[gnu::noinline]] static void fill(const Plan& plan, const Column& column,
+                                     const uint64_t* constants, int begin, int end,
+                                     Pieces& pieces) {
     const Taps<kTaps> taps(column.in, column.first_channel / 64, plan);
-    alignas(64) uint64_t pieces[kChunk][kRows][V::kWords];
+    const size_t step = size_t(plan.pixels) * plan.step;
+    for_vectors(plan, column, begin, end,
+                [&](int vector, const typename V::Loader& loader, auto together)
+                    __attribute__((always_inline)) {
+                      constexpr int kVectors = decltype(together)::value;
+                      Count sum[kVectors][kOutputs];
+                      add_up<kMasked, false, kSpread, kTaps, kVectors>(taps, loader, vector * step,
+                                                                       step, constants, sum);
+#pragma GCC unroll 2
+                      for (int v = 0; v < kVectors; ++v) {
+                        Count rows[kRows];
+                        transpose(sum[v], rows);
+#pragma GCC unroll 8
+                        for (int r = 0; r < kRows; ++r)
+                          V::store(pieces[vector - begin + v][r], rows[r]);
+                      }
+                    });
+  }
+
+  // Float epilogue, a chunk of vectors at a time.
+  template <class Sink>
+  static void finish(const Plan& plan, const Column& column, const Sink& sink) {
+    alignas(64) Pieces pieces;
     constexpr int kStep = kBytes ? kPieceChannels : kLaneBits;  // channels between pieces
-    const size_t step = size_t(plan.pixels) * plan.step, block_words = plan.block_words();
+    const size_t block_words = plan.block_words();
     for (int begin = 0; begin < plan.vectors; begin += kChunk) {
       const int left = plan.vectors - begin, count = left < kChunk ? left : kChunk;
-#pragma GCC unroll 1
       for (int block = 0; block < kBlocks; ++block) {
-        const uint64_t* const constants = column.blocks + block * block_words;
-        for_vectors(plan, column, begin, begin + count,
-                    [&](int vector, const typename V::Loader& loader, auto together)
-                        __attribute__((always_inline)) {
-                          constexpr int kVectors = decltype(together)::value;
-                          Count sum[kVectors][kOutputs];
-                          add_up<kMasked, false, kSpread, kTaps, kVectors>(
-                              taps, loader, vector * step, step, constants, sum);
-#pragma GCC unroll 2
-                          for (int v = 0; v < kVectors; ++v) {
-                            Count rows[kRows];
-                            transpose(sum[v], rows);
-#pragma GCC unroll 8
-                            for (int r = 0; r < kRows; ++r)
-                              V::store(pieces[vector - begin + v][r], rows[r]);
-                          }
-                        });
+        const uint64_t* constants = column.blocks + block * block_words;
+        choose(plan, [&](auto masked, auto spread, auto taps) {
+          fill<masked.value, spread.value, taps.value>(plan, column, constants, begin,
+                                                       begin + count, pieces);
+        });
         const char* bytes = reinterpret_cast<const char*>(pieces);
         for (int p = 0; p < plan.pixels; ++p) {
           const bool beyond = begin + count == plan.vectors && p >= plan.last_pixels;
@@ -449,11 +464,8 @@ struct GroupLanes {
   template <class Sink>
   static void run_with(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
                        const Sink& sink) {
-    for_columns(shape, prepared, in, [&](const Plan& plan, const Column& column) {
-      choose(plan, [&](auto masked, auto spread, auto taps) {
-        finish<masked.value, spread.value, taps.value>(plan, column, sink);
-      });
-    });
+    for_columns(shape, prepared, in,
+                [&](const Plan& plan, const Column& column) { finish(plan, column, sink); });
   }
 
   static void run_row(const ConvShape& shape, const void* prepared,
