@@ -76,8 +76,12 @@ struct ConvCase {
   }
 
   EpilogueConstants constants() const {
-    return {nullptr, bias.data(), rprelu ? beta.data() : nullptr, rprelu ? zeta.data() : nullptr,
-            bits ? threshold.data() : nullptr, false};
+    return {nullptr,
+            bias.data(),
+            rprelu ? beta.data() : nullptr,
+            rprelu ? zeta.data() : nullptr,
+            bits ? threshold.data() : nullptr,
+            false};
   }
 
   Expected expected(int y, int x, int o) const {
