@@ -7,10 +7,8 @@
 
 namespace bnn {
 
-extern const Bconv2dKernel bconv2d_avx512bw_table_4x2;
 extern const Bconv2dKernel bconv2d_avx512bw_table_8x1;
 extern const Bconv2dKernel bconv2d_avx512bw_table_8x2;
-extern const Bconv2dKernel bconv2d_avx512bw_table_4x4;
 
 namespace {
 
@@ -78,9 +76,7 @@ constexpr Bconv2dKernel table(const char* name) {
 
 }  // namespace
 
-const Bconv2dKernel bconv2d_avx512bw_table_4x2 = table<2, 2>("bconv2d_avx512bw_table_4x2");
 const Bconv2dKernel bconv2d_avx512bw_table_8x1 = table<4, 1>("bconv2d_avx512bw_table_8x1");
 const Bconv2dKernel bconv2d_avx512bw_table_8x2 = table<4, 2>("bconv2d_avx512bw_table_8x2");
-const Bconv2dKernel bconv2d_avx512bw_table_4x4 = table<2, 4>("bconv2d_avx512bw_table_4x4");
 
 }  // namespace bnn
