@@ -33,6 +33,8 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --warmup-ns N         warm up at least this long, until the median is stable (20000000)
         --seed N              of constants, inputs and the order (0)
         --cold                one call a sample, after sweeping the caches
+        --warm                constants where the call before left them (default: where a network
+                              finds them, in the second level of the cache or behind it)
 
   bnn-board net --model FILE [options]
       Latency samples of a whole network, one JSON line:

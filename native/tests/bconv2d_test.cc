@@ -13,6 +13,7 @@
 #include "core/bconv2d/bconv2d.h"
 
 #include <cmath>
+#include <memory>
 #include <vector>
 
 #include "core/bitpack.h"
@@ -274,10 +275,32 @@ long wrong_in_row(const Bconv2dKernel& kernel, const Case& test, const void* pre
         s, full, [&](size_t i, int o) { return e.expected[at + i] < e.threshold[size_t(o)]; });
   }
 
-  Row compared(s);
-  kernel.run_threshold_row(s, prepared, {in.data(), {nullptr, 0}, {nullptr, compared.bits.data()}});
-  wrong += wrong_bits(
-      s, compared, [&](size_t i, int o) { return test.sums[at + i] > test.threshold[size_t(o)]; });
+  return wrong;
+}
+
+// The integer epilogue, up to three rows a call.
+long wrong_in_thresholds(const Bconv2dKernel& kernel, const Case& test, const void* prepared) {
+  constexpr int kTogether = 3;
+  const ConvShape& s = test.shape;
+  long wrong = 0;
+  for (int y = 0; y < s.out_h; y += kTogether) {
+    const int count = s.out_h - y < kTogether ? s.out_h - y : kTogether;
+    std::vector<const uint64_t*> in[kTogether];
+    std::unique_ptr<Row> compared[kTogether];
+    std::vector<Bconv2dRow> rows;
+    for (int i = 0; i < count; ++i) {
+      in[i] = test.rows(y + i);
+      compared[i] = std::make_unique<Row>(s);
+      rows.push_back({in[i].data(), {nullptr, 0}, {nullptr, compared[i]->bits.data()}});
+    }
+    kernel.run_threshold_rows(s, prepared, rows.data(), count);
+    for (int i = 0; i < count; ++i) {
+      const size_t at = size_t(s.out_w) * s.out_c * size_t(y + i);
+      wrong += wrong_bits(s, *compared[i], [&](size_t j, int o) {
+        return test.sums[at + j] > test.threshold[size_t(o)];
+      });
+    }
+  }
   return wrong;
 }
 
@@ -285,7 +308,7 @@ void run_kernel(const Bconv2dKernel& kernel, const Case& test, uint64_t shape_se
   const ConvShape& s = test.shape;
   Buffer<unsigned char> prepared(kernel.prepared_bytes(s));
   kernel.prepare(s, test.weights.data(), test.threshold.data(), prepared.data());
-  long differing = 0;
+  long differing = wrong_in_thresholds(kernel, test, prepared.data());
   for (int y = 0; y < s.out_h; ++y) differing += wrong_in_row(kernel, test, prepared.data(), y);
   if (differing != 0 && tally->differing == 0) {
     std::printf("  FIRST FAILURE %s: ", kernel.name);

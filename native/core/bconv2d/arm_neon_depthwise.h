@@ -66,7 +66,7 @@ struct NeonDepthwise : Depthwise3x3<NeonBits> {
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
                                 const Bconv2dRow& row) {
     const size_t words = size_t(words_of(shape.in_c));
-    if (words % 2 != 0) return Base::run_threshold_row(shape, prepared, row);
+    if (words % 2 != 0) return Base::run_threshold_rows(shape, prepared, &row, 1);
     const uint64_t* constants = constants_of(prepared);
     const auto compare_row = shape.stride == 1 ? compare<1> : compare<2>;
     for (size_t at = 0; at < words; at += V::kWords, constants += kColumnWords) {
@@ -82,7 +82,8 @@ struct NeonDepthwise : Depthwise3x3<NeonBits> {
   }
 
   static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {
-    return {name, method, isa, supports, prepared_bytes, prepare, run_row, run_threshold_row};
+    return {name,           method,  isa,     supports,
+            prepared_bytes, prepare, run_row, threshold_rows_of<NeonDepthwise>};
   }
 };
 

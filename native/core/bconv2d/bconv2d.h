@@ -36,13 +36,22 @@ struct Bconv2dKernel {
   bool (*supports)(const ConvShape&);
   size_t (*prepared_bytes)(const ConvShape&);
   // `prepared` is 64-byte aligned and has prepared_bytes(shape). threshold: [out_c], for
-  // run_threshold_row; null for run_row.
+  // run_threshold_rows; null for run_row.
   void (*prepare)(const ConvShape&, const uint64_t* weights, const int32_t* threshold,
                   void* prepared);
   void (*run_row)(const ConvShape&, const void* prepared, const EpilogueConstants&,
                   const Bconv2dRow&);
-  void (*run_threshold_row)(const ConvShape&, const void* prepared, const Bconv2dRow&);
+  // `count` rows: with bits alone a row may take so little time that calls would show.
+  void (*run_threshold_rows)(const ConvShape&, const void* prepared, const Bconv2dRow* rows,
+                             int count);
 };
+
+// run_threshold_rows of a K that offers one row at a time.
+template <class K>
+void threshold_rows_of(const ConvShape& shape, const void* prepared, const Bconv2dRow* rows,
+                       int count) {
+  for (int i = 0; i < count; ++i) K::run_threshold_row(shape, prepared, rows[i]);
+}
 
 // All kernels that this binary holds, best first (kernels.inc is the only list), whether or not
 // this CPU has their ISA.

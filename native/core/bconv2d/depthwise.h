@@ -147,28 +147,39 @@ struct Depthwise3x3 {
     return bits;
   }
 
-  // The vectors begin .. end - 1 of a row, all with one loader, `words` words each.
+  // What of a row compare() does: the vectors begin .. end - 1, all with one loader, `words` words
+  // each, of one column.
+  struct Part {
+    const uint64_t* constants;  // of the column
+    int column, begin, end, words;
+  };
+
   template <bool kSpread, class Loader>
-  [[gnu::noinline]] static void compare(const Plan& plan, int column, const uint64_t* constants,
-                                        const Bconv2dRow& row, const Loader& shared_loader,
-                                        int begin, int end, int words) {
-    const Loader loader = shared_loader;
-    const Window window = window_of(plan, column, row.in);
+  [[gnu::noinline]] static void compare(const Plan& plan, const Part& part, const Loader& shared,
+                                        const Bconv2dRow* rows, int count_rows) {
+    const Loader loader = shared;
     Bits filter[kTaps], least[kPlanes];
 #pragma GCC unroll 9
-    for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(constants + t * V::kWords);
+    for (int t = 0; t < kTaps; ++t) filter[t] = V::constant(part.constants + t * V::kWords);
 #pragma GCC unroll 4
-    for (int i = 0; i < kPlanes; ++i) least[i] = V::constant(constants + (kTaps + i) * V::kWords);
+    for (int i = 0; i < kPlanes; ++i) {
+      least[i] = V::constant(part.constants + (kTaps + i) * V::kWords);
+    }
     const size_t step = plan.vector_step, out_step = plan.vector_out_step;
-    size_t offset = begin * step;
-    uint64_t* out = row.out.bits + column * V::kWords + begin * out_step;
-    for (int left = end - begin; left > 0; --left, offset += step, out += out_step) {
-      Bits plane[kPlanes];
-      count<kSpread>(window, filter, loader, offset, plane);
-      if constexpr (std::is_same<Loader, typename V::Whole>::value) {
-        V::store_words(out, reaches(plane, least), V::kWords);
-      } else {
-        V::store_words(out, reaches(plane, least), words);
+    const int vectors = part.end - part.begin, column = part.column, words = part.words;
+    const size_t first = part.begin * step, first_out = column * V::kWords + part.begin * out_step;
+    for (; count_rows > 0; --count_rows, ++rows) {
+      const Window window = window_of(plan, column, rows->in);
+      uint64_t* out = rows->out.bits + first_out;
+      size_t offset = first;
+      for (int left = vectors; left > 0; --left, offset += step, out += out_step) {
+        Bits plane[kPlanes];
+        count<kSpread>(window, filter, loader, offset, plane);
+        if constexpr (std::is_same<Loader, typename V::Whole>::value) {
+          V::store_words(out, reaches(plane, least), V::kWords);
+        } else {
+          V::store_words(out, reaches(plane, least), words);
+        }
       }
     }
   }
@@ -231,36 +242,40 @@ struct Depthwise3x3 {
     });
   }
 
-  static void run_threshold_row(const ConvShape&, const void* prepared, const Bconv2dRow& row) {
+  static void run_threshold_rows(const ConvShape&, const void* prepared, const Bconv2dRow* rows,
+                                 int count_rows) {
     const Plan& plan = *static_cast<const Plan*>(prepared);
-    const uint64_t* constants = constants_of(prepared);
-    for (int i = 0; i < plan.columns; ++i, constants += kColumnWords) {
-      const bool is_last = i + 1 == plan.columns;
-      const int words = is_last ? plan.last_words : V::kWords, full = plan.full_vectors;
-      const int full_words = words * plan.pixels;
-      if (full_words == V::kWords && !plan.spread) {
-        compare<false>(plan, i, constants, row, typename V::Whole(), 0, full, full_words);
+    Part part = {constants_of(prepared), 0, 0, 0, 0};
+    for (; part.column < plan.columns; ++part.column, part.constants += kColumnWords) {
+      const bool is_last = part.column + 1 == plan.columns;
+      const int words = is_last ? plan.last_words : V::kWords;
+      part.begin = 0;
+      part.end = plan.full_vectors;
+      part.words = words * plan.pixels;
+      if (part.words == V::kWords && !plan.spread) {
+        compare<false>(plan, part, typename V::Whole(), rows, count_rows);
       } else {
-        compare_any(plan, i, constants, row, plan.full[is_last], 0, full, full_words);
+        compare_any(plan, part, plan.full[is_last], rows, count_rows);
       }
-      if (full == plan.vectors) continue;
-      compare_any(plan, i, constants, row, plan.last[is_last], full, plan.vectors,
-                  words * plan.last_pixels);
+      if (part.end == plan.vectors) continue;
+      part.begin = part.end;
+      part.end = plan.vectors;
+      part.words = words * plan.last_pixels;
+      compare_any(plan, part, plan.last[is_last], rows, count_rows);
     }
   }
 
-  static void compare_any(const Plan& plan, int column, const uint64_t* constants,
-                          const Bconv2dRow& row, const typename V::Loader& loader, int begin,
-                          int end, int words) {
+  static void compare_any(const Plan& plan, const Part& part, const typename V::Loader& loader,
+                          const Bconv2dRow* rows, int count_rows) {
     if (plan.spread) {
-      compare<true>(plan, column, constants, row, loader, begin, end, words);
+      compare<true>(plan, part, loader, rows, count_rows);
     } else {
-      compare<false>(plan, column, constants, row, loader, begin, end, words);
+      compare<false>(plan, part, loader, rows, count_rows);
     }
   }
 
   static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {
-    return {name, method, isa, supports, prepared_bytes, prepare, run_row, run_threshold_row};
+    return {name, method, isa, supports, prepared_bytes, prepare, run_row, run_threshold_rows};
   }
 };
 

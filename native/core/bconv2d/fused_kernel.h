@@ -58,7 +58,7 @@ constexpr Bconv2dKernel fused_kernel(const char* name, const char* method, Isa i
           Fused::prepared_bytes,
           Fused::prepare,
           Fused::run_row,
-          Fused::run_threshold_row};
+          threshold_rows_of<Fused>};
 }
 
 }  // namespace bnn

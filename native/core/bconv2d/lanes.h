@@ -489,7 +489,8 @@ struct GroupLanes {
   }
 
   static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {
-    return {name, method, isa, supports, prepared_bytes, prepare, run_row, run_threshold_row};
+    return {name,           method,  isa,     supports,
+            prepared_bytes, prepare, run_row, threshold_rows_of<GroupLanes>};
   }
 };
 

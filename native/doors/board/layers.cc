@@ -72,9 +72,13 @@ void measure(std::vector<Row>* rows, const MeasureSettings& settings, uint64_t s
 
 int run_layers(Arguments arguments) {
   const uint64_t seed = uint64_t(arguments.integer("--seed", 0, 0, INT64_MAX));
-  const bool cold = arguments.flag("--cold");
+  const bool cold = arguments.flag("--cold"), warm = arguments.flag("--warm");
   MeasureOptions options;
   if (!options.parse("layers", "--plan", &arguments)) return kUsage;
+  if (cold && warm) {
+    std::fputs("bnn-board layers: --cold or --warm, not both\n", stderr);
+    return kUsage;
+  }
   Status status;
   KernelChoice choice{};
   if (!KernelChoice::parse(options.isa, &choice, &status)) return options.refuse(status);
@@ -95,7 +99,7 @@ int run_layers(Arguments arguments) {
   std::vector<Row> rows(file.steps());
   for (int i = 0; i < file.steps(); ++i) {
     Subject& subject = rows[i].subject;
-    subject.make(i, file.step(i), choice, seed * 4096 + i);
+    subject.make(i, file.step(i), choice, seed * 4096 + i, warm);
     if (subject.ok()) subject.check();
     if (!subject.ok()) print_row(rows[i], {}, cold);
   }

@@ -15,7 +15,8 @@ constexpr size_t kMostCopies = 32;
 
 }  // namespace
 
-void Subject::make(int index, const Step& step, const KernelChoice& choice, uint64_t seed) {
+void Subject::make(int index, const Step& step, const KernelChoice& choice, uint64_t seed,
+                   bool warm) {
   index_ = index;
   seed_ = seed;
   Status status;
@@ -26,7 +27,8 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
   }
   if (!choice.kernel) tune(&prepared, 1);
   const size_t bytes = std::max<size_t>(prepared_bytes(prepared), 64);
-  copies_.assign(std::clamp<size_t>(kAllCopiesBytes / bytes + 1, 1, kMostCopies), prepared);
+  const size_t copies = warm ? 1 : kAllCopiesBytes / bytes + 1;
+  copies_.assign(std::clamp<size_t>(copies, 1, kMostCopies), prepared);
   row_copies_ = std::clamp<size_t>(kRowCopiesBytes / bytes, 1, copies_.size());
   InventedConstants invented;
   memory_ = allocate(copies_.size() * bytes);
@@ -42,7 +44,7 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
 void Subject::run() {
   const Step& step = copies_[0].step;
   next_ = (next_ + row_copies_) % copies_.size();
-  if (!step.convolves()) return rehearsal_.run(copies_[next_]);
+  if (!step.convolves() || step.integer_threshold()) return rehearsal_.run(copies_[next_]);
   size_t copy = next_;
   for (int y = 0; y < step.shape.out_h; ++y) {
     rehearsal_.run_row(copies_[copy], y);

@@ -14,9 +14,10 @@ namespace bnn {
 
 class Subject {
  public:
-  // Invents constants and inputs from `seed`. On failure error() says why and nothing else may be
-  // called.
-  void make(int index, const Step& step, const KernelChoice& choice, uint64_t seed);
+  // Invents constants and inputs from `seed`. Runs find their constants where a network would, in
+  // the second level of the cache or behind it; `warm`: where the run before left them. On failure
+  // error() says why and nothing else may be called.
+  void make(int index, const Step& step, const KernelChoice& choice, uint64_t seed, bool warm);
 
   bool ok() const { return error_[0] == '\0'; }
   const char* error() const { return error_; }
