@@ -332,39 +332,42 @@ struct GroupLanes {
 
   // Integer epilogue: the lanes of the output are the bits.
   template <bool kMasked, bool kSpread, int kTaps>
-  static void compare(const Plan& plan, const Column& column, uint64_t* out) {
-    const Taps<kTaps> taps(column.in, column.first_channel / 64, plan);
+  static void compare(const Plan& plan, const Column& column, const Bconv2dRow* rows, int count) {
     const uint64_t* const blocks = column.blocks;
     const size_t step = size_t(plan.pixels) * plan.step, block_words = plan.block_words();
     const size_t out_step = size_t(plan.pixels) * plan.words;
-    const int full_words = column.words * plan.pixels;
+    const int full_words = column.words * plan.pixels, first_word = column.first_channel / 64;
     const int last_words = column.words * plan.last_pixels, last = plan.vectors - 1;
-    for_vectors(plan, column, 0, plan.vectors,
-                [&](int vector, const typename V::Loader& loader, auto together)
-                    __attribute__((always_inline)) {
-                      constexpr int kVectors = decltype(together)::value;
-                      Bits bits[kVectors];
+    for (; count > 0; --count, ++rows) {
+      const Taps<kTaps> taps(rows->in, first_word, plan);
+      uint64_t* const out = rows->out.bits + first_word;
+      for_vectors(plan, column, 0, plan.vectors,
+                  [&](int vector, const typename V::Loader& loader, auto together)
+                      __attribute__((always_inline)) {
+                        constexpr int kVectors = decltype(together)::value;
+                        Bits bits[kVectors];
 #pragma GCC unroll 2
-                      for (int v = 0; v < kVectors; ++v) bits[v] = Bits(V::zero());
+                        for (int v = 0; v < kVectors; ++v) bits[v] = Bits(V::zero());
 #pragma GCC unroll 1
-                      for (int block = 0; block < kBlocks; ++block) {
-                        Count sum[kVectors][kOutputs];
-                        add_up<kMasked, true, kSpread, kTaps, kVectors>(
-                            taps, loader, vector * step, step, blocks + block * block_words, sum);
+                        for (int block = 0; block < kBlocks; ++block) {
+                          Count sum[kVectors][kOutputs];
+                          add_up<kMasked, true, kSpread, kTaps, kVectors>(
+                              taps, loader, vector * step, step, blocks + block * block_words, sum);
 #pragma GCC unroll 16
-                        for (int o = 0; o < kOutputs; ++o) {
+                          for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
-                          for (int v = 0; v < kVectors; ++v) {
-                            bits[v] = V::template collect<kLaneBits>(bits[v], sum[v][o]);
+                            for (int v = 0; v < kVectors; ++v) {
+                              bits[v] = V::template collect<kLaneBits>(bits[v], sum[v][o]);
+                            }
                           }
                         }
-                      }
 #pragma GCC unroll 2
-                      for (int v = 0; v < kVectors; ++v) {
-                        V::store_words(out + (vector + v) * out_step, bits[v],
-                                       vector + v == last ? last_words : full_words);
-                      }
-                    });
+                        for (int v = 0; v < kVectors; ++v) {
+                          V::store_words(out + (vector + v) * out_step, bits[v],
+                                         vector + v == last ? last_words : full_words);
+                        }
+                      });
+    }
   }
 
   using Pieces = uint64_t[kChunk][kRows][V::kWords];
@@ -474,23 +477,24 @@ struct GroupLanes {
                             [&](const auto& sink) { run_with(shape, prepared, row.in, sink); });
   }
 
-  static void run_threshold_row(const ConvShape& shape, const void* prepared,
-                                const Bconv2dRow& row) {
+  static void run_threshold_rows(const ConvShape& shape, const void* prepared,
+                                 const Bconv2dRow* rows, int count) {
     if (!compares_in_lanes(shape)) {
-      return run_with(shape, prepared, row.in,
-                      ThresholdSink<Floats>(shape, thresholds_of(prepared), row.out.bits));
+      for (int i = 0; i < count; ++i) {
+        run_with(shape, prepared, rows[i].in,
+                 ThresholdSink<Floats>(shape, thresholds_of(prepared), rows[i].out.bits));
+      }
+      return;
     }
-    for_columns(shape, prepared, row.in, [&](const Plan& plan, const Column& column) {
-      uint64_t* out = row.out.bits + column.first_channel / 64;
+    for_columns(shape, prepared, rows->in, [&](const Plan& plan, const Column& column) {
       choose(plan, [&](auto masked, auto spread, auto taps) {
-        compare<masked.value, spread.value, taps.value>(plan, column, out);
+        compare<masked.value, spread.value, taps.value>(plan, column, rows, count);
       });
     });
   }
 
   static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {
-    return {name,           method,  isa,     supports,
-            prepared_bytes, prepare, run_row, threshold_rows_of<GroupLanes>};
+    return {name, method, isa, supports, prepared_bytes, prepare, run_row, run_threshold_rows};
   }
 };
 
