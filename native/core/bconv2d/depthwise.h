@@ -90,7 +90,7 @@ struct Depthwise3x3 {
       const int word = o / 64;
       uint64_t* at = out + size_t(word / V::kWords) * kColumnWords + word % V::kWords;
       const bool exists = o < shape.out_c;
-      const int least = !exists ? 15 : threshold ? threshold[o] + 1 : 0;
+      const int least = !exists ? 15 : threshold ? clamped_threshold(shape, threshold[o]) + 1 : 0;
       for (int i = 0; i < kTaps + kPlanes; ++i, at += V::kWords) {
         uint64_t bit = 0;
         if (i >= kTaps) {

@@ -154,7 +154,10 @@ struct GroupLanes {
       };
       const int lane_bit = o % 64 / kLaneBits * kLaneBits;
       const uint64_t half = uint64_t{1} << (kLaneBits - 1);
-      repeat(threshold ? (half - 1 - uint64_t(int64_t(threshold[o]))) << lane_bit : 0, start);
+      if (threshold) {
+        const int64_t most = clamped_threshold(shape, threshold[o]);
+        if (compares_in_lanes(shape)) repeat((half - 1 - uint64_t(most)) << lane_bit, start);
+      }
       uint64_t bits;
       if (plan.masked) {
         place_mask(shape, o, word, 1, 1, &bits);
@@ -249,6 +252,7 @@ struct GroupLanes {
     constexpr bool kStartFirst = kStart && (kLaneBits == 8 || !V::kCountsBytes);
     const uint64_t* const masks = block + kOutputs * V::kWords;
     const uint64_t* filters = masks + (kMasked ? kOutputs * kFilterWords : 0);
+    const int count = kTaps ? kTaps : taps.count;
 #pragma GCC unroll 16
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
@@ -264,7 +268,7 @@ struct GroupLanes {
         if constexpr (kPaired) {
           const Bits first = loader.template load<kSpread>(taps.at[t] + at);
           Bits second = Bits(V::zero());
-          if (t + 1 < taps.count) second = loader.template load<kSpread>(taps.at[t + 1] + at);
+          if (t + 1 < count) second = loader.template load<kSpread>(taps.at[t + 1] + at);
           a[v][0] = V::pair_low(first, second);
           a[v][1] = V::pair_high(first, second);
         } else {
@@ -288,7 +292,7 @@ struct GroupLanes {
       for (int t = 0; t < kTaps; t += kInputs) add_taps(t);
     } else {
 #pragma GCC unroll 1
-      for (int t = 0; t < taps.count; t += kInputs) add_taps(t);
+      for (int t = 0; t < count; t += kInputs) add_taps(t);
     }
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
