@@ -202,7 +202,7 @@ struct Depthwise3x3 {
       }
       for (int p = 0; p < pixels; ++p) {
         const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
-        const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first, 16};
+        const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first};
         put_pieces<V, 1, V::kWords * 64, true>(sink.every(pixels, p), bytes[0], pixel, begin,
                                                vectors - int(beyond));
       }
