@@ -115,6 +115,17 @@ void test_names(const Bytes& file) {
   unsetenv("BNN_KERNEL");
 }
 
+void test_longest_window() {
+  const StepKind binary = StepKind::kBconv2d;
+  for (int channels : {258, 259}) {  // 2^24 bits lie between
+    Step step =
+        convolution(binary, 1, channels, 1, 255, 1, 1, Shortcut::kNone, false, true, false, 0);
+    Status status;
+    const bool good = check_step(0, &step, &status);
+    check(good == (channels == 258), "a window has at most 2^24 bits");
+  }
+}
+
 // Rings take the place of whole tensors.
 void test_arena() {
   constexpr int kBlocks = 8, kSize = 64, kChannels = 64;
@@ -195,6 +206,7 @@ int main(int argc, char** argv) {
   test_kernels_agree(file);
   test_no_allocation(file);
   test_names(file);
+  test_longest_window();
   test_arena();
   test_truncated(file);
   test_mutations(file, steps.size(), int(option(argc, argv, "--mutations", 2000)));

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int32_t kMaxSize = 1 << 16;
 constexpr uint64_t kMaxTensorBytes = uint64_t(1) << 31;
+constexpr int kMaxWindowBits = 1 << 24;  // of a binary convolution: its sums are exact as float32
 
 int32_t same_out(int32_t size, int32_t stride) { return (size + stride - 1) / stride; }
 
@@ -58,6 +59,10 @@ bool check_convolution(int index, const Step& step, Status* status) {
     return status->fail(Code::kMalformed,
                         "step %d: groups must divide %d input and %d output channels, got %d",
                         index, s.in_c, s.out_c, s.groups);
+  }
+  if (step.kind == StepKind::kBconv2d && s.k_bits() > kMaxWindowBits) {
+    return status->fail(Code::kMalformed, "step %d: a window has %d bits, more than 2^24", index,
+                        s.k_bits());
   }
   if (s.out_h != same_out(s.in_h, s.stride) || s.out_w != same_out(s.in_w, s.stride)) {
     return status->fail(Code::kMalformed,

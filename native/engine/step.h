@@ -58,7 +58,7 @@ struct Constants {
 
 // Whether the step can exist: sizes, SAME padding, groups, what its kind allows. `index` is for the
 // message. Sets shape.pad_top and pad_left. No tensor may exceed 2^31 bytes, so that int arithmetic
-// inside the kernels cannot overflow.
+// inside the kernels cannot overflow, and no binary window 2^24 bits, which float32 counts exactly.
 bool check_step(int index, Step* step, Status* status);
 
 }  // namespace bnn

@@ -3,7 +3,8 @@
 //
 //   sums        scale 1, bias 0, floats out: y is the dot product itself
 //   floats      a random epilogue (epilogue.h): shortcut, RPReLU, floats and/or bits, bit for bit
-//   thresholds  the integer epilogue
+//   thresholds  the integer epilogue, thresholds that nothing or everything passes included
+//   long        a window of more than 2^23 bits, all of them different
 //
 //   bconv2d_test [--shapes N] [--isa NAME] [--seed S]
 //
@@ -74,6 +75,7 @@ ConvShape random_shape(Random* random) {
   }
 }
 
+constexpr int kOutside[] = {INT32_MIN, -1000, -2, 1 << 20, INT32_MAX};  // thresholds
 constexpr float kSpecial[] = {0.0f, -0.0f, 1.0f, -1.0f};
 
 // A random epilogue; all constants are there, which of them are used differs.
@@ -166,11 +168,13 @@ struct Case {
     }
     convolve(image, filters);
     for (int o = 0; o < s.out_c; ++o) {
-      const int kind = random->below(10);
-      threshold.push_back(kind == 0   ? -1
-                          : kind == 1 ? s.k_bits()
-                          : kind < 6  ? sums[size_t(random->below(s.out_h * s.out_w) * s.out_c + o)]
-                                      : random->below(s.k_bits() + 1));
+      const int kind = random->below(12);
+      threshold.push_back(kind == 0    ? -1
+                          : kind == 1  ? s.k_bits()
+                          : kind == 10 ? random->pick(kOutside)
+                          : kind == 11 ? s.k_bits() + random->between(1, 3)
+                          : kind < 6 ? sums[size_t(random->below(s.out_h * s.out_w) * s.out_c + o)]
+                                     : random->below(s.k_bits() + 1));
     }
     epilogue.expect(s, sums.data(), random);
   }
@@ -321,6 +325,30 @@ void run_kernel(const Bconv2dKernel& kernel, const Case& test, uint64_t shape_se
   tally->differing += differing;
 }
 
+// A window of 12.5 million bits that all differ, with the epilogue of an inner layer: the sum does
+// not fit the mantissa of a float that has other things to hold.
+long wrong_in_long_window(const Bconv2dKernel& kernel) {
+  ConvShape s = {1, 1, 192, 1, 1, 16, 255, 1, 1, 127, 127};
+  if (!kernel.supports(s)) return 0;
+  const size_t words = size_t(words_of(s.in_c));
+  Buffer<uint64_t> row(size_t(s.padded_w()) * words), filters(size_t(16 * 255 * 255) * words);
+  std::memset(row.data(), 0, row.size() * sizeof(uint64_t));
+  std::memset(filters.data(), 0xff, filters.size() * sizeof(uint64_t));
+  const std::vector<const uint64_t*> in(size_t(s.kernel), row.data());
+  Buffer<unsigned char> prepared(kernel.prepared_bytes(s));
+  kernel.prepare(s, filters.data(), nullptr, prepared.data());
+  Buffer<float> ones(size_t(padded_channels(s.out_c))), zeros(ones.size()), shortcut(16);
+  for (size_t o = 0; o < ones.size(); ++o) ones[o] = 1.0f, zeros[o] = 0.0f;
+  for (size_t o = 0; o < shortcut.size(); ++o) shortcut[o] = 0.0f;
+  Row got(s);
+  kernel.run_row(s, prepared.data(),
+                 {ones.data(), zeros.data(), ones.data(), zeros.data(), zeros.data(), true},
+                 {in.data(), {shortcut.data(), s.out_c}, {got.values.data(), got.bits.data()}});
+  long wrong = got.bits[0] != 0xffff;
+  for (size_t o = 0; o < 16; ++o) wrong += got.values[o] != -float(s.k_bits());
+  return wrong;
+}
+
 // One line per instruction set and per kernel; false on a difference or an idle kernel.
 bool report(Isa isa, const std::vector<Tally>& tallies, bool expect_all) {
   size_t count;
@@ -380,6 +408,15 @@ int run(int argc, char** argv) {
     }
   }
   bool good = !isas.empty();
+  for (size_t k = 0; k < count; ++k) {
+    for (Isa isa : isas) {
+      if (kernels[k]->isa != isa) continue;
+      if (const long wrong = wrong_in_long_window(*kernels[k])) {
+        std::printf("%s: %ld of 17 results of a long window differ\n", kernels[k]->name, wrong);
+        good = false;
+      }
+    }
+  }
   for (Isa isa : isas) good = report(isa, tallies, shapes >= 500) && good;
   for (size_t k = 0; k < count; ++k) good = good && find_bconv2d(kernels[k]->name) == kernels[k];
   good = good && find_bconv2d("no_such_kernel") == nullptr;

@@ -50,7 +50,8 @@ struct NeonLanes {
         for (int lane = 0; lane < 16; ++lane, ++least) {
           const int group = part * V::kGroups + lane % V::kGroups % lanes;
           const int o = group * kChannels + lane / V::kGroups * 8 + i;
-          *least = threshold && o < shape.out_c ? uint8_t(threshold[o] + 1) : 255;
+          const bool compared = threshold && o < shape.out_c;
+          *least = compared ? uint8_t(clamped_threshold(shape, threshold[o]) + 1) : 255;
         }
       }
     }

@@ -18,8 +18,9 @@
 //   Word (uint32_t or uint64_t), Words (one Word per lane), Sum, kLanes
 //   load(p) (aligned), broadcast(p) (the Word at p, unaligned), differ(a, w) = a ^ w,
 //   differ_masked(a, m, w) = (a & m) ^ w
-//   zero(), count(sum, x) = sum + popcount(x)
-//   kJoin, Floats; join(sum): kJoin > 1 sums as the Floats::kLanes int32 of a sink
+//   count(sum, x) = sum + popcount(x)
+//   Floats, kJoin: how many Sums fill a vector of int32 of a sink; where that is not one,
+//   zero() and join(sum), kJoin Sums as Floats::kLanes int32
 #pragma once
 
 #include <cstring>
@@ -30,8 +31,9 @@
 
 namespace bnn {
 
-template <class V, bool kMasked, int kMaxPixels, int kVectors>
-struct Broadcast {
+// The tiles of any size, which kernels that differ in their largest tile share.
+template <class V, bool kMasked, int kVectors>
+struct BroadcastTiles {
   static constexpr int kBlock = kVectors * V::kLanes;
   static constexpr int kWordBits = 8 * int(sizeof(typename V::Word));
   static constexpr int kPerWord = 64 / kWordBits;  // V::Words of a word of the packed input
@@ -207,10 +209,7 @@ struct Broadcast {
     return kRunTiles[pixels - 1];
   }
 
-  template <class Sink>
-  static void run(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
-                  const Sink& sink) {
-    const Cut cut(shape);
+  static Window window_of(const ConvShape& shape, const Cut& cut, const uint64_t* const* in) {
     const int words = words_of(shape.in_c) * kPerWord;
     const bool contiguous = cut.span == words;
     Window window;
@@ -220,14 +219,29 @@ struct Broadcast {
     window.run_words = contiguous && !kMasked ? shape.kernel * words : cut.span;
     window.tap_bytes = ptrdiff_t(words) * sizeof(Word);
     window.pixel_bytes = shape.stride * window.tap_bytes;
+    return window;
+  }
+};
+
+template <class V, bool kMasked, int kMaxPixels, int kVectors>
+struct Broadcast : BroadcastTiles<V, kMasked, kVectors> {
+  using Tiles = BroadcastTiles<V, kMasked, kVectors>;
+
+  template <class Sink>
+  static void run(const ConvShape& shape, const void* prepared, const uint64_t* const* in,
+                  const Sink& sink) {
+    const typename Tiles::Cut cut(shape);
+    const typename Tiles::Window window = Tiles::window_of(shape, cut, in);
     // As few tiles as possible, of nearly equal size: 9 pixels are 5 + 4, not 8 + 1.
     const int tiles = (shape.out_w + kMaxPixels - 1) / kMaxPixels;
     const int small = shape.out_w / tiles, larger = shape.out_w % tiles;
     constexpr std::make_integer_sequence<int, kMaxPixels> kAll{};
-    const RunTiles<Sink> run_small = run_tiles_of<Sink>(small, kAll);
-    const RunTiles<Sink> run_large = larger ? run_tiles_of<Sink>(small + 1, kAll) : run_small;
-    if (larger) run_large(shape, cut, window, prepared, sink, 0, larger);
-    run_small(shape, cut, window, prepared, sink, larger * (small + 1), tiles - larger);
+    const auto run_tiles = [&](int pixels, int x, int count) {
+      Tiles::template run_tiles_of<Sink>(pixels, kAll)(shape, cut, window, prepared, sink, x,
+                                                       count);
+    };
+    if (larger) run_tiles(small + 1, 0, larger);
+    run_tiles(small, larger * (small + 1), tiles - larger);
   }
 };
 

@@ -90,7 +90,7 @@ struct Depthwise3x3 {
       const int word = o / 64;
       uint64_t* at = out + size_t(word / V::kWords) * kColumnWords + word % V::kWords;
       const bool exists = o < shape.out_c;
-      const int least = !exists ? 15 : threshold ? threshold[o] + 1 : 0;
+      const int least = !exists ? 15 : threshold ? clamped_threshold(shape, threshold[o]) + 1 : 0;
       for (int i = 0; i < kTaps + kPlanes; ++i, at += V::kWords) {
         uint64_t bit = 0;
         if (i >= kTaps) {
@@ -213,7 +213,7 @@ struct Depthwise3x3 {
       }
       for (int p = 0; p < pixels; ++p) {
         const bool beyond = begin + vectors == plan.vectors && p >= plan.last_pixels;
-        const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first, 16};
+        const PixelPieces pixel = {p * pixel_pieces, pixel_pieces, first};
         put_pieces<V, 1, V::kWords * 64, true>(sink.every(pixels, p), bytes[0], pixel, begin,
                                                vectors - int(beyond));
       }

@@ -1,4 +1,4 @@
-// Lane = group: a lane of kLaneBits bits holds the channels of one group of one pixel, an
+// Lane = group: a lane of kLaneBits (8 or 16) bits holds the channels of one group of one pixel, an
 // accumulator holds one output of every group.
 //
 //   for each column of kWords words of a pixel, for each vector of pixels, for each kOutputs
@@ -64,9 +64,7 @@ struct GroupLanes {
   static constexpr int kOutputs = kLaneBits == 16 && Floats::kLanes == 16 ? 16 : 8;
   static constexpr int kBlocks = kLaneBits / kOutputs;
   static constexpr bool kBytes = kLaneBits == 8 || kOutputs == 16;  // transposed sums are uint8
-  static constexpr int kPieceChannels = kBytes ? 16 : 8;            // of 16 bytes
-  static constexpr int kRows = kBytes || kLaneBits == 16 ? 8 : 128 / kLaneBits;
-  static constexpr int kLanes = V::kWords * 64 / kLaneBits;
+  static constexpr int kRows = 8;                                   // of pieces
   static constexpr int kInputs = kPaired ? 2 : 1;
   static constexpr int kFilterWords = V::kFilterParts * V::kWords;
   static constexpr int kMostTaps = kPaired ? 31 : 63;  // 8 bits of each in a byte
@@ -154,7 +152,10 @@ struct GroupLanes {
       };
       const int lane_bit = o % 64 / kLaneBits * kLaneBits;
       const uint64_t half = uint64_t{1} << (kLaneBits - 1);
-      repeat(threshold ? (half - 1 - uint64_t(int64_t(threshold[o]))) << lane_bit : 0, start);
+      if (threshold) {
+        const int64_t most = clamped_threshold(shape, threshold[o]);
+        if (compares_in_lanes(shape)) repeat((half - 1 - uint64_t(most)) << lane_bit, start);
+      }
       uint64_t bits;
       if (plan.masked) {
         place_mask(shape, o, word, 1, 1, &bits);
@@ -181,43 +182,30 @@ struct GroupLanes {
     return upper ? first >> kHalf | second : first | second << kHalf;
   }
 
-  // sum[o] -> rows of 16-byte pieces in the order of the channels. Of 8 or 16-bit lanes with sums
-  // in bytes: 16 channels; else the 8 outputs of a lane as uint16. rows[i], chunk q of 128 bits
-  // holds piece q * kRows + i.
+  // sum[o] -> rows of 16-byte pieces in the order of the channels. With sums in bytes: 16 channels;
+  // else the 8 outputs of a lane as uint16. rows[i], chunk q of 128 bits holds piece q * kRows + i.
   static void transpose(const Count* sum, Count* rows) {
     constexpr int kFirst = kLaneBits == 8 ? 8 : 16;  // bits of an element of the result
-    Count a[8], b[8];
-    if constexpr (kLaneBits > 16) {
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) a[i] = V::template merge<16>(sum[2 * i], sum[2 * i + 1]);
-    } else {
-      Count pair[8];
+    Count pair[8], a[8], b[4];
 #pragma GCC unroll 8
-      for (int i = 0; i < 8; ++i) {
-        if constexpr (kOutputs == 16) {
-          pair[i] = V::template merge<8>(sum[2 * i], sum[2 * i + 1]);
-        } else {
-          pair[i] = sum[i];
-        }
-      }
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        V::template interleave<kFirst>(pair[2 * i], pair[2 * i + 1], &a[i], &a[i + 4]);
+    for (int i = 0; i < 8; ++i) {
+      if constexpr (kOutputs == 16) {
+        pair[i] = V::template merge<8>(sum[2 * i], sum[2 * i + 1]);
+      } else {
+        pair[i] = sum[i];
       }
     }
-    if constexpr (kLaneBits == 64) {
-      const Count low = V::template merge<32>(a[0], a[1]), high = V::template merge<32>(a[2], a[3]);
-      V::template interleave<64>(low, high, &rows[0], &rows[1]);
-    } else {
-      constexpr int kHalves = kLaneBits > 16 ? 1 : 2;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      V::template interleave<kFirst>(pair[2 * i], pair[2 * i + 1], &a[i], &a[i + 4]);
+    }
 #pragma GCC unroll 2
-      for (int half = 0; half < kHalves; ++half) {
-        const Count* in = a + 4 * half;
-        V::template interleave<2 * kFirst>(in[0], in[1], &b[0], &b[2]);
-        V::template interleave<2 * kFirst>(in[2], in[3], &b[1], &b[3]);
-        V::template interleave<4 * kFirst>(b[0], b[1], &rows[4 * half], &rows[4 * half + 1]);
-        V::template interleave<4 * kFirst>(b[2], b[3], &rows[4 * half + 2], &rows[4 * half + 3]);
-      }
+    for (int half = 0; half < 2; ++half) {
+      const Count* in = a + 4 * half;
+      V::template interleave<2 * kFirst>(in[0], in[1], &b[0], &b[2]);
+      V::template interleave<2 * kFirst>(in[2], in[3], &b[1], &b[3]);
+      V::template interleave<4 * kFirst>(b[0], b[1], &rows[4 * half], &rows[4 * half + 1]);
+      V::template interleave<4 * kFirst>(b[2], b[3], &rows[4 * half + 2], &rows[4 * half + 3]);
     }
   }
 
@@ -249,6 +237,7 @@ struct GroupLanes {
     constexpr bool kStartFirst = kStart && (kLaneBits == 8 || !V::kCountsBytes);
     const uint64_t* const masks = block + kOutputs * V::kWords;
     const uint64_t* filters = masks + (kMasked ? kOutputs * kFilterWords : 0);
+    const int count = kTaps ? kTaps : taps.count;
 #pragma GCC unroll 16
     for (int o = 0; o < kOutputs; ++o) {
 #pragma GCC unroll 2
@@ -264,7 +253,7 @@ struct GroupLanes {
         if constexpr (kPaired) {
           const Bits first = loader.template load<kSpread>(taps.at[t] + at);
           Bits second = Bits(V::zero());
-          if (t + 1 < taps.count) second = loader.template load<kSpread>(taps.at[t + 1] + at);
+          if (t + 1 < count) second = loader.template load<kSpread>(taps.at[t + 1] + at);
           a[v][0] = V::pair_low(first, second);
           a[v][1] = V::pair_high(first, second);
         } else {
@@ -288,7 +277,7 @@ struct GroupLanes {
       for (int t = 0; t < kTaps; t += kInputs) add_taps(t);
     } else {
 #pragma GCC unroll 1
-      for (int t = 0; t < taps.count; t += kInputs) add_taps(t);
+      for (int t = 0; t < count; t += kInputs) add_taps(t);
     }
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
@@ -401,7 +390,6 @@ struct GroupLanes {
   template <class Sink>
   static void finish(const Plan& plan, const Column& column, const Sink& sink) {
     alignas(64) Pieces pieces;
-    constexpr int kStep = kBytes ? kPieceChannels : kLaneBits;  // channels between pieces
     const size_t block_words = plan.block_words();
     for (int begin = 0; begin < plan.vectors; begin += kChunk) {
       const int left = plan.vectors - begin, count = left < kChunk ? left : kChunk;
@@ -414,9 +402,9 @@ struct GroupLanes {
         const char* bytes = reinterpret_cast<const char*>(pieces);
         for (int p = 0; p < plan.pixels; ++p) {
           const bool beyond = begin + count == plan.vectors && p >= plan.last_pixels;
-          const unsigned pixel_pieces = unsigned(column.words) * 64 / kStep;
+          const unsigned pixel_pieces = unsigned(column.words) * 4;
           const PixelPieces pixel = {p * pixel_pieces, pixel_pieces,
-                                     column.first_channel + block * kOutputs, kStep};
+                                     column.first_channel + block * kOutputs};
           put_pieces<V, kRows, V::kWords * 8, kBytes>(sink.every(plan.pixels, p), bytes, pixel,
                                                       begin, count - int(beyond));
         }

@@ -3,7 +3,7 @@
 //
 //   pieces[vector][row i][chunk q of 16 bytes] is piece q * kRows + i of the vector
 //
-// A piece holds 16 channels as uint8 or 8 as uint16.
+// A piece holds 16 channels as uint8, or 8 of 16 as uint16.
 #pragma once
 
 #include "core/bconv2d/bconv2d.h"
@@ -14,7 +14,7 @@ namespace bnn {
 // Which pieces of a vector belong to one of its pixels.
 struct PixelPieces {
   unsigned first, count;  // pieces
-  int channel, step;      // first channel; channels from one piece to the next
+  int channel;            // the first
 };
 
 // V offers Floats and widen8(p), widen16(p). kRowBytes: of one row of pieces. The vectors stand for
@@ -35,7 +35,7 @@ template <class V, int kRows, int kRowBytes, bool kBytes, class Sink>
   };
   int channel = pixel.channel;
   const unsigned end = pixel.first + pixel.count;
-  for (unsigned piece = pixel.first; piece != end; ++piece, channel += pixel.step) {
+  for (unsigned piece = pixel.first; piece != end; ++piece, channel += 16) {
     const char* at = pieces + piece % kRows * kRowBytes + piece / kRows * 16;
 #pragma GCC unroll 4
     for (int part = 0; part < kChannels; part += Floats::kLanes) {

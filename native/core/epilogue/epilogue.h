@@ -10,7 +10,7 @@
 // gamma is folded into the bias when a step is prepared. FMA stands where it is written and nowhere
 // else, so every ISA gives the same float32, bit for bit.
 //
-// The integer epilogue, for bits alone:  bit (acc > threshold[o]); -1 is always, k_bits never.
+// The integer epilogue, for bits alone:  bit (acc > threshold[o]) for any int32 threshold.
 #pragma once
 
 #include "core/conv_shape.h"
@@ -22,6 +22,13 @@ namespace bnn {
 // whole vectors of them.
 [[gnu::always_inline]] constexpr int padded_channels(int channels) {
   return (channels + 63) / 64 * 64;
+}
+
+// The same comparison by a threshold of -1 (always) .. k_bits (never), for kernels that compare in
+// fewer bits.
+[[gnu::always_inline]] constexpr int32_t clamped_threshold(const ConvShape& shape,
+                                                           int32_t threshold) {
+  return threshold < -1 ? -1 : threshold < shape.k_bits() ? threshold : shape.k_bits();
 }
 
 // One element per output channel, padded_channels(out_c) of them.

@@ -9,7 +9,7 @@
 //
 // V offers (n <= kLanes elements are read or written, never more; lanes past n are 0 after load):
 //   kLanes, F, I
-//   load(p, n), load_int(p, n), store(p, v, n), broadcast(x)
+//   load(p, n), load_int(p, n), store(p, v, n), broadcast(x), zero() (an I)
 //   add, mul, fma(a, b, c) = a * b + c
 //   half_dot(half_k, acc)            half_k - float(acc)
 //   prelu(beta, y)                   y > 0 ? y : beta * y
@@ -28,7 +28,8 @@
 namespace bnn {
 
 // What a float epilogue has; kBlock is the one of every inner layer of a network and has no
-// branches: shortcut, RPReLU with slopes up to 1, floats and bits, an even k_bits, no channel tail.
+// branches: shortcut, RPReLU with slopes up to 1, floats and bits, an even k_bits that fits the
+// mantissa beside 2^23, no channel tail.
 enum class EpilogueKind { kAny, kBlock };
 
 template <class V>
@@ -36,7 +37,8 @@ template <class V>
                                             const EpilogueConstants& constants,
                                             const ShortcutRow& shortcut, const RowOutput& out) {
   return constants.beta && constants.beta_at_most_one && shortcut.values && out.values &&
-         out.bits && shape.out_c % V::kLanes == 0 && shape.k_bits() % 2 == 0;
+         out.bits && shape.out_c % V::kLanes == 0 && shape.k_bits() % 2 == 0 &&
+         shape.k_bits() < 1 << 23;
 }
 
 template <class V, EpilogueKind kKind>
