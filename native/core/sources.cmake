@@ -18,8 +18,7 @@ function(bnn_core_sources)
 endfunction()
 
 set(BNN_CORE_SOURCES)
-bnn_core_sources(isa.cc bitpack.cc bconv2d/bconv2d.cc bconv2d/placement.cc bconv2d/scalar.cc
-                 epilogue/epilogue.cc epilogue/scalar.cc float/float_ops.cc float/scalar.cc)
+bnn_core_sources(isa.cc bitpack.cc epilogue/epilogue.cc epilogue/scalar.cc float/float_ops.cc float/scalar.cc)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   # -mtune: GCC's generic tuning spills general registers to vector registers, whose moves wait for
   # the vector work in flight: 100 cycles per tile.
@@ -30,24 +29,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
       $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
   bnn_core_sources(epilogue/x86_avx512.cc FLAGS ${BNN_AVX512BW})
   bnn_core_sources(float/x86_avx512.cc FLAGS ${BNN_AVX512BW} -mtune=icelake-server)
-  # No vectors but those written by hand.
-  bnn_core_sources(bconv2d/x86_avx2.cc FLAGS -mavx2 -mfma)
-  bnn_core_sources(bconv2d/x86_avx2_lanes.cc FLAGS -mavx2 -mfma -mtune=haswell
-                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
-  bnn_core_sources(bconv2d/x86_avx512bw.cc bconv2d/x86_avx512bw_lanes.cc
-                   FLAGS ${BNN_AVX512BW} -mtune=icelake-server
-                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
-  bnn_core_sources(bconv2d/x86_avx512.cc bconv2d/x86_avx512_lanes.cc
-                   FLAGS ${BNN_AVX512BW} -mavx512vpopcntdq -mavx512bitalg -mtune=icelake-server
-                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   bnn_core_sources(epilogue/arm_neon.cc float/arm_neon.cc)
-  # The kernels are written in the order in which they should issue and just fit the 32 registers; GCC
-  # would start all pixels of a tile at once and delay their additions, and then spill.
-  set(BNN_IN_ORDER $<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns> $<$<CXX_COMPILER_ID:GNU>:-fno-tree-ter>)
-  bnn_core_sources(bconv2d/arm_neon.cc bconv2d/arm_neon_lanes.cc FLAGS ${BNN_IN_ORDER})
-  bnn_core_sources(bconv2d/arm_neon_dot.cc FLAGS ${BNN_IN_ORDER} -march=armv8.2-a+dotprod)
 endif()
+include(${BNN_CORE_DIR}/bconv2d/sources.cmake)
 
 # The peak of an instruction set (peak/peak.h), with the flags of its kernels.
 bnn_core_sources(peak/peak.cc)
