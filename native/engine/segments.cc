@@ -73,9 +73,9 @@ int cut_segments(const PreparedStep* steps, int count, int threads, const Segmen
     for (end = begin + 1; end < count && stays(steps, end); ++end) {
       part_bytes += prepared_bytes(steps[end]);
     }
-    Segment* last = segments + segment_count - 1;
-    const bool joins = begin > 0 && steps[begin].step.convolves() &&
-                       steps[begin - 1].step.convolves() && end - last->begin <= kMostSteps &&
+    Segment* last = segment_count > 0 ? segments + segment_count - 1 : nullptr;
+    const bool joins = last && steps[begin].step.convolves() && steps[begin - 1].step.convolves() &&
+                       end - last->begin <= kMostSteps &&
                        bytes + part_bytes <= limits.constant_bytes &&
                        bands_fit(steps, {last->begin, end}, threads, limits.recomputed_percent);
     if (joins) {

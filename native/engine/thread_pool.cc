@@ -7,8 +7,9 @@
 
 #include <climits>
 #include <cstring>
-#include <ctime>
 #include <new>
+
+#include "engine/clock.h"
 
 namespace bnn {
 namespace {
@@ -27,17 +28,11 @@ void pause() {
 #endif
 }
 
-int64_t now_ns() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-}
-
 // Spins until done() or for kSpinNs; whether it is done.
 template <class Done>
 bool spin(const Done& done) {
-  const int64_t start = now_ns();
-  for (int64_t spent = 0; spent < kSpinNs; spent = now_ns() - start) {
+  const int64_t start = clock_ns();
+  for (int64_t spent = 0; spent < kSpinNs; spent = clock_ns() - start) {
     for (int i = 0; i < kSpinsPerLook; ++i) {
       if (done()) return true;
       pause();

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 
+#include "engine/clock.h"
 #include "engine/invent.h"
 #include "engine/rehearsal.h"
 
@@ -23,19 +23,13 @@ struct Candidate {
   int64_t best_ns;
 };
 
-int64_t now_ns() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
-}
-
 // Duration of `rows` rows, after one that brings constants and activations back into the cache.
 int64_t time_rows(const PreparedStep& prepared, const Rehearsal& rehearsal, int rows) {
   const int out_h = prepared.step.shape.out_h;
   rehearsal.run_row(prepared, out_h - 1);
-  const int64_t start = now_ns();
+  const int64_t start = clock_ns();
   for (int i = 0; i < rows; ++i) rehearsal.run_row(prepared, i % out_h);
-  return now_ns() - start;
+  return clock_ns() - start;
 }
 
 // The kernels that may take the place of this step's, itself first. How many; 0 without memory.
@@ -67,8 +61,8 @@ const Bconv2dKernel* fastest(const PreparedStep& prepared) {
   if (count < 2 || !rehearsal.make(prepared.step, 1)) return prepared.kernel;
   const int64_t row_ns = time_rows(candidates[0].prepared, rehearsal, 1);
   const int rows = int(std::clamp<int64_t>(kSampleNs / std::max<int64_t>(row_ns, 1), 1, 1000));
-  const int64_t end = now_ns() + kBudgetNs;
-  for (int round = 0; round < kFewestRounds || now_ns() < end; ++round) {
+  const int64_t end = clock_ns() + kBudgetNs;
+  for (int round = 0; round < kFewestRounds || clock_ns() < end; ++round) {
     for (int i = 0; i < count; ++i) {
       Candidate& candidate = candidates[i];
       candidate.best_ns =
