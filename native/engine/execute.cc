@@ -39,15 +39,13 @@ RowOutput output_row(const Step& step, const StepOutput& out, int y) {
   return row;
 }
 
-// Where the windows of output row y begin in its input rows.
-void find_taps(const ConvShape& shape, const StepInput& in, int y, const uint64_t* zeros,
-               const uint64_t** taps) {
-  const int first = shape.window_row(y);
+// Where windows begin in the input rows first .. first + count - 1.
+void find_taps(const ConvShape& shape, const StepInput& in, int first, int count,
+               const uint64_t* zeros, const uint64_t** taps) {
   const size_t word = shape.window_word();
-  for (int ky = 0; ky < shape.kernel; ++ky) {
-    const int in_y = first + ky;
-    const bool inside = in_y >= 0 && in_y < shape.in_h;
-    taps[ky] = (inside ? in.bits.row(in_y) : zeros) + word;
+  for (int i = 0; i < count; ++i) {
+    const int y = first + i;
+    taps[i] = (y >= 0 && y < shape.in_h ? in.bits.row(y) : zeros) + word;
   }
 }
 
@@ -55,7 +53,7 @@ void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const St
                      int y, const Scratch& scratch) {
   const Step& step = prepared.step;
   const uint64_t* taps[kMaxKernel];
-  find_taps(step.shape, in, y, scratch.zeros, taps);
+  find_taps(step.shape, in, step.shape.window_row(y), step.shape.kernel, scratch.zeros, taps);
   Bconv2dRow row = {taps, {nullptr, 0}, output_row(step, out, y)};
   if (step.integer_threshold()) {
     prepared.kernel->run_threshold_rows(step.shape, prepared.weights, &row, 1);
@@ -68,17 +66,17 @@ void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const St
 // All rows of a step with an integer epilogue, several in a call.
 void run_thresholds(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
                     const Scratch& scratch) {
-  constexpr int kRows = 16, kTaps = kRows * 7;
+  constexpr int kRows = 16;
   const Step& step = prepared.step;
   const ConvShape& shape = step.shape;
-  const uint64_t* taps[kTaps];
+  const uint64_t* taps[(kRows - 1) * kMaxStride + kMaxKernel];
   Bconv2dRow rows[kRows];
-  const int together = kTaps / shape.kernel < kRows ? kTaps / shape.kernel : kRows;
-  for (int y = 0; y < shape.out_h;) {
-    int count = 0;
-    for (; count < together && y < shape.out_h; ++count, ++y) {
-      find_taps(shape, in, y, scratch.zeros, taps + count * shape.kernel);
-      rows[count] = {taps + count * shape.kernel, {nullptr, 0}, output_row(step, out, y)};
+  for (int y = 0; y < shape.out_h; y += kRows) {
+    const int count = shape.out_h - y < kRows ? shape.out_h - y : kRows;
+    const int in_rows = (count - 1) * shape.stride + shape.kernel;
+    find_taps(shape, in, shape.window_row(y), in_rows, scratch.zeros, taps);
+    for (int i = 0; i < count; ++i) {
+      rows[i] = {taps + i * shape.stride, {nullptr, 0}, output_row(step, out, y + i)};
     }
     prepared.kernel->run_threshold_rows(shape, prepared.weights, rows, count);
   }
@@ -131,9 +129,7 @@ void run_step(const PreparedStep& prepared, const StepInput& in, const StepOutpu
   switch (prepared.step.kind) {
     case StepKind::kConv2d:
     case StepKind::kBconv2d:
-      if (prepared.step.integer_threshold() && shape.kernel <= 7) {
-        return run_thresholds(prepared, in, out, scratch);
-      }
+      if (prepared.step.integer_threshold()) return run_thresholds(prepared, in, out, scratch);
       for (int y = 0; y < shape.out_h; ++y) run_step_row(prepared, in, out, y, scratch);
       break;
     case StepKind::kGlobalAvgpool:

@@ -18,7 +18,8 @@ struct Rows {
   size_t stride;  // elements from one row to the next
   int count;      // of a whole tensor its height
 
-  T* row(int y) const { return base + size_t(unsigned(y) % unsigned(count)) * stride; }
+  // The division is for rings alone: it would cost a short row a fifth of its time.
+  T* row(int y) const { return base + size_t(y < count ? y : y % count) * stride; }
   operator Rows<const T>() const { return {base, stride, count}; }
 };
 

@@ -24,7 +24,7 @@ bool check_sizes(int index, const Step& step, Status* status) {
   } fields[] = {{"in_height", s.in_h, kMaxSize},   {"in_width", s.in_w, kMaxSize},
                 {"in_channels", s.in_c, kMaxSize}, {"out_height", s.out_h, kMaxSize},
                 {"out_width", s.out_w, kMaxSize},  {"out_channels", s.out_c, kMaxSize},
-                {"kernel", s.kernel, kMaxKernel},  {"stride", s.stride, 2},
+                {"kernel", s.kernel, kMaxKernel},  {"stride", s.stride, kMaxStride},
                 {"groups", s.groups, kMaxSize}};
   for (const auto& field : fields) {
     if (field.value < 1 || field.value > field.max) {

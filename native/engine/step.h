@@ -11,7 +11,7 @@ enum class StepKind : int32_t { kConv2d = 0, kBconv2d = 1, kGlobalAvgpool = 2, k
 
 const char* step_kind_name(StepKind kind);
 
-constexpr int32_t kMaxKernel = 255;
+constexpr int32_t kMaxKernel = 255, kMaxStride = 2;
 
 struct Step {
   StepKind kind;
