@@ -227,7 +227,7 @@ def main() -> None:
     options.add_argument("--bench", type=Path, default=BENCH, help="stream_format (make stream-formats builds it)")
     arguments = options.parse_args()
     found: dict[str, Any] = read_json(arguments.out) if arguments.only and arguments.out.exists() else {}
-    results = {name: found[name] for name in ("speed", "accuracy") if name in found}
+    results: dict[str, Any] = {name: found[name] for name in ("speed", "accuracy") if name in found}
     if arguments.only != "accuracy":
         if not arguments.bench.is_file():
             sys.exit(f"{arguments.bench} is missing: make stream-formats builds it")
