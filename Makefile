@@ -7,7 +7,7 @@ LCE_STAMP := .venv-lce/.installed
 PEERS_STAMP := .venv-peers/.installed
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find native cmake -type f)
 
-.PHONY: help install lce-env peers-env test check native-test quickstart format board-aarch64
+.PHONY: help install lce-env peers-env test check native-test quickstart format board-aarch64 stream-formats
 
 help:  ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,3 +58,8 @@ format: install  ## format all sources
 board-aarch64: install  ## the board binary for 64-bit ARM, in build/aarch64 (needs g++-aarch64-linux-gnu)
 	$(BIN)/cmake -S . -B build/aarch64 --toolchain cmake/aarch64-linux-gnu.cmake -DBNN_TESTS=OFF
 	$(BIN)/cmake --build build/aarch64 --target bnn-board --parallel
+
+stream-formats: install  ## times the float stream in narrower formats (x86-64); the figures are in benchmarks/results
+	$(BIN)/cmake -S . -B build/bench -DBNN_BENCH=ON -DBNN_TESTS=OFF
+	$(BIN)/cmake --build build/bench --target stream_format --parallel
+	$(BIN)/python benchmarks/stream_formats.py --only speed
