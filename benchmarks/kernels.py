@@ -29,7 +29,7 @@ from common import Board, Json, Peak, Samples, binary_step, met, parser, progres
 
 from bnn_deploy.steps import Step
 
-LAYERS_ARGUMENTS = ["--warm", "--samples", "15", "--min-sample-ns", "500000", "--warmup-ns", "5000000"]
+LAYERS_ARGUMENTS = ["--warm", "--samples", "60", "--min-sample-ns", "100000", "--warmup-ns", "3000000"]
 FLOAT_OPERATIONS = 4  # per output: fused multiply-add of scale and bias, shortcut, slope of RPReLU, zeta
 FLOAT_BYTES = 4
 AVX2_MACS_PER_CYCLE = 170.0  # 3x3 with 256 channels
