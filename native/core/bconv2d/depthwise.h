@@ -26,6 +26,7 @@
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/pieces.h"
+#include "core/bconv2d/pixel_vectors.h"
 #include "core/bconv2d/placement.h"
 #include "core/epilogue/sink.h"
 
@@ -43,33 +44,7 @@ struct Depthwise3x3 {
     return s.kernel == 3 && s.groups == s.in_c && s.groups == s.out_c;
   }
 
-  // What does not change from row to row.
-  struct alignas(64) Plan {
-    typename V::Loader full[2], last[2];  // of all columns but the last, and of the last
-    int words, columns, last_words;       // words of a pixel; columns of it; words of the last one
-    int pixels, vectors, last_pixels;     // pixels of a vector; vectors of a row
-    int full_vectors;                     // all of them, or all but the last, of fewer pixels
-    size_t vector_step, vector_out_step;  // words from one vector to the next
-    bool spread;
-
-    explicit Plan(const ConvShape& s)
-        : words(words_of(s.in_c)),
-          columns((words + V::kWords - 1) / V::kWords),
-          last_words((words - 1) % V::kWords + 1),
-          pixels(words < V::kWords ? V::kWords / words : 1),
-          vectors((s.out_w + pixels - 1) / pixels),
-          last_pixels((s.out_w - 1) % pixels + 1),
-          full_vectors(vectors - int(last_pixels != pixels)),
-          vector_step(size_t(pixels) * s.stride * words),
-          vector_out_step(size_t(pixels) * words),
-          spread(pixels > 1 && s.stride > 1) {
-      for (int i = 0; i < 2; ++i) {
-        const int column_words = i ? last_words : V::kWords;
-        full[i] = typename V::Loader(column_words, s.stride * words, pixels);
-        last[i] = typename V::Loader(column_words, s.stride * words, last_pixels);
-      }
-    }
-  };
+  using Plan = PixelVectors<V>;
 
   static const uint64_t* constants_of(const void* prepared) {
     return reinterpret_cast<const uint64_t*>(static_cast<const char*>(prepared) + sizeof(Plan));
@@ -165,7 +140,7 @@ struct Depthwise3x3 {
     for (int i = 0; i < kPlanes; ++i) {
       least[i] = V::constant(part.constants + (kTaps + i) * V::kWords);
     }
-    const size_t step = plan.vector_step, out_step = plan.vector_out_step;
+    const size_t step = plan.step, out_step = plan.out_step;
     const int vectors = part.end - part.begin, column = part.column, words = part.words;
     const size_t first = part.begin * step, first_out = column * V::kWords + part.begin * out_step;
     for (; count_rows > 0; --count_rows, ++rows) {
@@ -194,7 +169,7 @@ struct Depthwise3x3 {
     const bool is_last_column = column + 1 == plan.columns;
     const unsigned pixel_pieces = unsigned(is_last_column ? plan.last_words : V::kWords) * 4;
     const int first = column * V::kWords * 64, pixels = plan.pixels;
-    const size_t step = plan.vector_step;
+    const size_t step = plan.step;
     alignas(64) char bytes[kChunk][V::kWords * 64];
     for (int begin = 0; begin < plan.vectors; begin += kChunk) {
       const int left = plan.vectors - begin, vectors = left < kChunk ? left : kChunk;

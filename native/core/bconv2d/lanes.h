@@ -49,6 +49,7 @@
 
 #include "core/bconv2d/bconv2d.h"
 #include "core/bconv2d/pieces.h"
+#include "core/bconv2d/pixel_vectors.h"
 #include "core/bconv2d/placement.h"
 #include "core/epilogue/sink.h"
 
@@ -72,37 +73,21 @@ struct GroupLanes {
   static constexpr int kTogether = V::kAccumulators / kOutputs;  // that share a load of the filters
   static_assert(kTogether == 1 || kTogether == 2, "");
 
-  // What does not change from row to row: how pixels fill vectors.
-  struct alignas(64) Plan {
-    typename V::Loader full[2], last[2];  // of all columns but the last, and of the last
-    int words, columns, last_words;       // words of a pixel; columns of it; words of the last one
-    int pixels, vectors, last_pixels;     // pixels of a vector; vectors of a row
-    int kernel, taps, step;               // step: words from one output pixel to the next
-    bool masked, spread;
+  // What does not change from row to row.
+  struct Plan : PixelVectors<V> {
+    int kernel, taps;
+    bool masked;
 
     explicit Plan(const ConvShape& s)
-        : words(words_of(s.in_c)),
-          columns((words + V::kWords - 1) / V::kWords),
-          last_words((words - 1) % V::kWords + 1),
-          pixels(words < V::kWords ? V::kWords / words : 1),
-          vectors((s.out_w + pixels - 1) / pixels),
-          last_pixels((s.out_w - 1) % pixels + 1),
+        : PixelVectors<V>(s),
           kernel(s.kernel),
           taps(s.kernel * s.kernel),
-          step(s.stride * words),
-          masked(!kPaired && s.in_c_per_group() != kLaneBits),
-          spread(pixels > 1 && s.stride > 1) {
-      for (int i = 0; i < 2; ++i) {
-        const int column_words = i ? last_words : V::kWords;
-        full[i] = typename V::Loader(column_words, step, pixels);
-        last[i] = typename V::Loader(column_words, step, last_pixels);
-      }
-    }
+          masked(!kPaired && s.in_c_per_group() != kLaneBits) {}
     size_t block_words() const {
       const int steps = (taps + kInputs - 1) / kInputs;
       return size_t(kOutputs) * (V::kWords + kFilterWords * (steps + int(masked)));
     }
-    size_t all_words() const { return size_t(columns) * kBlocks * block_words(); }
+    size_t all_words() const { return size_t(this->columns) * kBlocks * block_words(); }
   };
 
   static bool supports(const ConvShape& s) {
@@ -304,8 +289,7 @@ struct GroupLanes {
   template <class Run>
   [[gnu::always_inline]] static void for_vectors(const Plan& plan, const Column& column, int begin,
                                                  int end, const Run& run) {
-    const bool partial = end == plan.vectors && plan.last_pixels != plan.pixels;
-    const int full = end - int(partial);
+    const int full = end < plan.full_vectors ? end : plan.full_vectors;
     int vector = begin;
     {
       const typename V::Loader loader = *column.full;
@@ -323,8 +307,8 @@ struct GroupLanes {
   template <bool kMasked, bool kSpread, int kTaps>
   static void compare(const Plan& plan, const Column& column, const Bconv2dRow* rows, int count) {
     const uint64_t* const blocks = column.blocks;
-    const size_t step = size_t(plan.pixels) * plan.step, block_words = plan.block_words();
-    const size_t out_step = size_t(plan.pixels) * plan.words;
+    const size_t step = plan.step, block_words = plan.block_words();
+    const size_t out_step = plan.out_step;
     const int full_words = column.words * plan.pixels, first_word = column.first_channel / 64;
     const int last_words = column.words * plan.last_pixels, last = plan.vectors - 1;
     for (; count > 0; --count, ++rows) {
@@ -367,7 +351,7 @@ struct GroupLanes {
                                      const uint64_t* constants, int begin, int end,
                                      Pieces& pieces) {
     const Taps<kTaps> taps(column.in, column.first_channel / 64, plan);
-    const size_t step = size_t(plan.pixels) * plan.step;
+    const size_t step = plan.step;
     for_vectors(plan, column, begin, end,
                 [&](int vector, const typename V::Loader& loader, auto together)
                     __attribute__((always_inline)) {
