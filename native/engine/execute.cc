@@ -1,5 +1,6 @@
 #include "engine/execute.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace bnn {
@@ -43,10 +44,16 @@ RowOutput output_row(const Step& step, const StepOutput& out, int y) {
 void find_taps(const ConvShape& shape, const StepInput& in, int first, int count,
                const uint64_t* zeros, const uint64_t** taps) {
   const size_t word = shape.window_word();
-  for (int i = 0; i < count; ++i) {
-    const int y = first + i;
-    taps[i] = (y >= 0 && y < shape.in_h ? in.bits.row(y) : zeros) + word;
+  const int above = std::clamp(-first, 0, count), inside = std::min(shape.in_h - first, count);
+  for (int i = 0; i < above; ++i) taps[i] = zeros + word;
+  const uint64_t* const end = in.bits.base + size_t(in.bits.count) * in.bits.stride + word;
+  const uint64_t* row = in.bits.row(first + above) + word;
+  for (int i = above; i < inside; ++i) {
+    taps[i] = row;
+    row += in.bits.stride;
+    if (row == end) row = in.bits.base + word;  // a ring begins anew
   }
+  for (int i = std::max(above, inside); i < count; ++i) taps[i] = zeros + word;
 }
 
 void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
@@ -54,31 +61,31 @@ void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const St
   const Step& step = prepared.step;
   const uint64_t* taps[kMaxKernel];
   find_taps(step.shape, in, step.shape.window_row(y), step.shape.kernel, scratch.zeros, taps);
-  Bconv2dRow row = {taps, {nullptr, 0}, output_row(step, out, y)};
+  const RowOutput row = output_row(step, out, y);
   if (step.integer_threshold()) {
-    prepared.kernel->run_threshold_rows(step.shape, prepared.weights, &row, 1);
+    prepared.kernel->run_threshold_rows(step.shape, prepared.weights, {taps, 0, row.bits, 0, 1});
   } else {
-    row.shortcut = shortcut_row(prepared, in, y, scratch.shortcut);
-    prepared.kernel->run_row(step.shape, prepared.weights, prepared.epilogue, row);
+    const ShortcutRow shortcut = shortcut_row(prepared, in, y, scratch.shortcut);
+    prepared.kernel->run_row(step.shape, prepared.weights, prepared.epilogue,
+                             {taps, shortcut, row});
   }
 }
 
-// All rows of a step with an integer epilogue, several in a call.
+// All rows of a step with an integer epilogue, many in a call.
 void run_thresholds(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
                     const Scratch& scratch) {
-  constexpr int kRows = 16;
+  constexpr int kRows = 64;
   const Step& step = prepared.step;
   const ConvShape& shape = step.shape;
   const uint64_t* taps[(kRows - 1) * kMaxStride + kMaxKernel];
-  Bconv2dRow rows[kRows];
   for (int y = 0; y < shape.out_h; y += kRows) {
     const int count = shape.out_h - y < kRows ? shape.out_h - y : kRows;
     const int in_rows = (count - 1) * shape.stride + shape.kernel;
     find_taps(shape, in, shape.window_row(y), in_rows, scratch.zeros, taps);
-    for (int i = 0; i < count; ++i) {
-      rows[i] = {taps + i * shape.stride, {nullptr, 0}, output_row(step, out, y + i)};
-    }
-    prepared.kernel->run_threshold_rows(shape, prepared.weights, rows, count);
+    uint64_t* bits = output_row(step, out, y).bits;
+    for (int i = 1; shape.out_c % 64 && i < count; ++i) output_row(step, out, y + i);
+    prepared.kernel->run_threshold_rows(shape, prepared.weights,
+                                        {taps, shape.stride, bits, out.bits.stride, count});
   }
 }
 
