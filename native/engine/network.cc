@@ -102,7 +102,7 @@ void Network::run_segment(const Segment& segment, int thread) {
   const PreparedStep& prepared = steps_[last];
   const Stage& stage = arena_.stages(thread)[last];
   if (prepared.step.kind == StepKind::kGlobalAvgpool) {
-    return run_step(prepared, stage.in, stage.out, arena_.scratch(thread));
+    return run_step(prepared, stage.in, stage.out, stage.scratch);
   }
   if (prepared.step.kind == StepKind::kLinear) {
     constexpr int kOutputs = 16;  // a cache line of outputs belongs to one thread
@@ -137,7 +137,7 @@ void Network::pull(const Segment& segment, int thread, int index, int last) {
       pull(segment, thread, index - 1, prepared.step.last_row(turn_end - 1));
     }
     for (; *next_row < turn_end; ++*next_row) {
-      run_step_row(prepared, stage.in, stage.out, *next_row, arena_.scratch(thread));
+      run_step_row(prepared, stage.in, stage.out, *next_row, stage.scratch);
     }
   }
 }

@@ -17,7 +17,7 @@ bool Rehearsal::make(const Step& step, uint64_t seed) {
   const int out_rows = step.integer_threshold()
                            ? shape.out_h
                            : std::min(shape.out_h, 2 * step.border + turn_rows(step));
-  if (!input_.make_input(step, in_rows) || !scratch_.make(step) ||
+  if (!input_.make_input(step, in_rows) || !scratch_.make(step, input_.as_input()) ||
       !output_.make_output(step, out_rows, step.float_out, step.bits_out)) {
     return false;
   }
