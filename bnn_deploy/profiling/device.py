@@ -13,7 +13,7 @@ from pathlib import Path
 from bnn_deploy import _native
 from bnn_deploy.errors import DeviceError, TableMismatch, UnknownName
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.transport import LocalTransport, Transport
+from bnn_deploy.profiling.transport import Held, LocalTransport, Transport
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -90,6 +90,21 @@ class Device:
             if not isinstance(record, dict):
                 raise DeviceError(f"{self.name}: expected a JSON object from the board, got {line.strip()!r}")
             yield record
+
+    def hold(self, arguments: Sequence[str]) -> Held:
+        """Start the board binary; it runs until the result is closed, or this program dies.
+
+        Raises:
+            DeviceError: it refused.
+        """
+        return self._transport.hold([self._board, *arguments])
+
+    def reconnect(self) -> None:
+        """Reach a device that went away.
+
+        Raises:
+            DeviceLost: it does not answer yet.
+        """
 
     def close(self) -> None:
         """Leave the device as it was found."""

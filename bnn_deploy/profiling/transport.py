@@ -24,8 +24,48 @@ class Transport(Protocol):
             DeviceError: it could not start, ended with another exit code than 0, or outlasted `timeout_s`.
         """
 
+    def hold(self, argv: Sequence[str]) -> Held:
+        """Start a program whose standard input stays open until the result is closed, or this program dies.
+
+        Raises:
+            DeviceError: it could not start, or ended before its first output line.
+        """
+
     def close(self) -> None:
         """Leave the device as it was found."""
+
+
+class Held(Protocol):
+    """A program that runs on a device until it is closed."""
+
+    @property
+    def first_line(self) -> str:
+        """The first line of its output."""
+
+    def close(self) -> None:
+        """Close its standard input and wait for its end."""
+
+
+class LocalHeld:
+    """A subprocess that ends with its standard input."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        try:
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        except OSError as exc:
+            raise DeviceError(f"{argv[0]}: cannot be started: {exc.strerror}") from exc
+        assert self._process.stdout is not None
+        self.first_line = self._process.stdout.readline()
+        if not self.first_line:
+            _, errors = self._process.communicate()
+            code = self._process.returncode
+            raise DeviceError(f"{Path(argv[0]).name} {argv[1]}: exit code {code}: {errors.strip()}")
+
+    def close(self) -> None:
+        """See Held.close."""
+        self._process.communicate()
 
 
 class LocalTransport:
@@ -59,6 +99,10 @@ class LocalTransport:
             raise DeviceError(f"{Path(argv[0]).name} {argv[1]}: no end after {timeout_s:.0f} s; stopped")
         if process.returncode != 0:
             raise DeviceError(f"{Path(argv[0]).name} {argv[1]}: exit code {process.returncode}: {errors.strip()}")
+
+    def hold(self, argv: Sequence[str]) -> LocalHeld:
+        """See Transport.hold."""
+        return LocalHeld(argv)
 
     def close(self) -> None:
         """Nothing to clean up."""
