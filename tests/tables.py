@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from bnn_deploy.journal import Journal
 from bnn_deploy.latency.block import Block, BoardState
@@ -51,6 +52,11 @@ BLOCK = Block(
 )
 
 
+def block(number: int, **changed: Any) -> Block:
+    """A block that differs from BLOCK by when it was measured, and as told."""
+    return replace(BLOCK, **{"number": number, "utc": f"2026-01-01T00:00:{number:02}+00:00", **changed})
+
+
 def formula_ns(step: Step) -> int:
     return 500 + step.macs // 300 + step.out_height * step.out_width * step.out_channels // 8
 
@@ -71,6 +77,6 @@ def write_table(
 
 def formula_table(path: Path, space: Space, device: str = "formula") -> LatencyTable:
     """Each step measured alike in two blocks."""
-    blocks = [BLOCK, replace(BLOCK, number=1)]
-    rows = [formula_row(step, block.number) for block in blocks for step in space.steps()]
+    blocks = [block(0), block(1)]
+    rows = [formula_row(step, number) for number in (0, 1) for step in space.steps()]
     return write_table(path, blocks, rows, {"device": device})

@@ -13,7 +13,7 @@ from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import IDENTITY, KIND, SCHEMA, LatencyTable, check_identity
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import plan
-from tests.tables import BLOCK, formula_ns, formula_row, formula_table, write_table
+from tests.tables import BLOCK, block, formula_ns, formula_row, formula_table, write_table
 
 SPACE = load_space("mobilenet-32")
 
@@ -25,7 +25,7 @@ def make_table(tmp_path: Path) -> LatencyTable:
 
 def test_round_trip(table: LatencyTable) -> None:
     assert set(table.rows) == set(SPACE.steps())
-    assert table.blocks == (BLOCK, replace(BLOCK, number=1))
+    assert table.blocks == (block(0), block(1))
     for step, row in table.rows.items():
         assert table.measurements[step] == [formula_row(step, 0), formula_row(step, 1)]
         assert (row.latency_ns, row.quality, row.attempts) == (formula_ns(step), Quality.OK, 2)

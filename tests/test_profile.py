@@ -113,6 +113,16 @@ def test_a_board_that_stays_away_is_an_error(tmp_path: Path, monkeypatch: pytest
         profile(STEPS, device, tmp_path / "t.jsonl", settings=QUICK, limits=Limits(reconnect_s=0.05))
 
 
+def test_a_connection_that_never_lasts_is_an_error(tmp_path: Path) -> None:
+    def lost(step: Step) -> Record:
+        raise DeviceLost("connection closed")
+
+    board = FakeTransport(lost)
+    with pytest.raises(DeviceLost, match="connection closed"):
+        profiled(board, tmp_path / "t.jsonl")
+    assert board.runs == 6
+
+
 def test_an_unsteady_row_is_measured_again_and_marked(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
 

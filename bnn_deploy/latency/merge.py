@@ -25,6 +25,7 @@ def merge(tables: Sequence[LatencyTable], out: Path) -> LatencyTable:
         TableMismatch: they differ in what must agree; the message names it.
         BnnDeployError: `out` exists already.
     """
+    tables = sorted(tables, key=_begin)
     first = tables[0]
     if out.exists():
         raise BnnDeployError(f"{out}: exists already; give another --out, or remove it")
@@ -37,7 +38,7 @@ def merge(tables: Sequence[LatencyTable], out: Path) -> LatencyTable:
                 )
     numbers: dict[Block, int] = {}
     rows: dict[Measurement, None] = {}  # in order, each once
-    for table in sorted(tables, key=_begin):
+    for table in tables:
         renumbered: dict[int | None, int | None] = {None: None}
         for block in table.blocks:
             renumbered[block.number] = numbers.setdefault(replace(block, number=0), len(numbers))

@@ -20,6 +20,8 @@ from bnn_deploy.profiling.patience import Patience
 from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 from bnn_deploy.steps import Step
 
+_LOSSES = 5  # of the connection, without a block measured between
+
 Progress = Callable[[int, int, str], None]  # measurements done, wanted, and what happened last
 
 
@@ -61,11 +63,16 @@ class Session:
             Stopped: `stop` was set.
         """
         self._agenda = Agenda(steps, self.table, self._rng)
+        losses = 0
         while self._agenda.next(self.table, self._patience.spent):
+            known = len(self.table.blocks)
             try:
                 with Guard(self._device, self._settings, self.table.core, self._tell) as guard:
                     self._measure(guard)
             except DeviceLost as lost:
+                losses = 1 if len(self.table.blocks) > known else losses + 1
+                if losses > _LOSSES:
+                    raise
                 self._patience.reconnect(self._device, lost)
 
     def _measure(self, guard: Guard) -> None:
