@@ -160,7 +160,8 @@ def test_a_watcher_that_was_killed_is_replaced_by_the_holder(sysfs: Path) -> Non
 def test_the_watcher_keeps_no_stream_open(sysfs: Path) -> None:
     holder = Holder(sysfs, "--governor", "performance")
     watcher = watcher_of(holder)
-    assert {os.readlink(f"/proc/{watcher}/fd/{stream}") for stream in range(3)} == {"/dev/null"}
+    streams = {str(Path(f"/proc/{watcher}/fd/{stream}").readlink()) for stream in range(3)}
+    assert streams == {"/dev/null"}
     assert os.getsid(watcher) == watcher
     holder.end("end of input")
 
