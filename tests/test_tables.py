@@ -83,7 +83,7 @@ class TestCheck:
         first, second = check(table).problems
         assert first.startswith("5 of 47 rows are measured only in blocks that were set aside")
         assert second.startswith("42 of 47 rows are measured only once")
-        assert check(table).notes[0].startswith("block 1 set aside, 2026-01-01T00:00:00+00:00 for 1 s: slow core")
+        assert check(table).notes[0].startswith("block 1 set aside, 2026-01-01T00:00:01+00:00 for 1 s: slow core")
 
     def test_a_throttled_block(self, tmp_path: Path) -> None:
         hot = block(1, after=replace(STATE, throttled=0x20002))
