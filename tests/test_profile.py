@@ -229,7 +229,6 @@ def test_a_step_that_kills_the_board_binary_costs_its_row_alone(tmp_path: Path) 
     [
         ({"kernel": "k", "iterations": 1, "samples_ns": [], "cold_samples_ns": []}, "samples_ns: expected a list"),
         ({"kernel": "k", "iterations": 1, "samples_ns": [0], "cold_samples_ns": []}, "expected a whole number >= 1"),
-        ({"kernel": "k", "iterations": 1, "samples_ns": [1]}, "cold_samples_ns: expected a list"),
         ({"index": 99, "error": "x"}, "row 99 came twice, or is no step"),
         ({"block": 5}, "expected one result for each|is malformed|state|block"),
     ],

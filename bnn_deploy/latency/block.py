@@ -26,6 +26,8 @@ class BoardState:
         load1: processes that wanted to run, average of a minute.
         free_bytes: memory that a process could get.
         steal_ticks: hundredths of a second that a hypervisor took the core away, since boot.
+
+    load1, free_bytes and steal_ticks are None where the system hides them (Android).
     """
 
     utc_ns: int
@@ -34,9 +36,9 @@ class BoardState:
     clock_khz: int
     temperature_mc: int | None
     throttled: int | None
-    load1: float
-    free_bytes: int
-    steal_ticks: int
+    load1: float | None
+    free_bytes: int | None
+    steal_ticks: int | None
 
     @property
     def temperature_c(self) -> float | None:
@@ -58,9 +60,9 @@ class BoardState:
             clock_khz=fields.integer("clock_khz"),
             temperature_mc=fields.optional_integer("temperature_mc"),
             throttled=fields.optional_integer("throttled"),
-            load1=fields.number("load1"),
-            free_bytes=fields.integer("free_bytes"),
-            steal_ticks=fields.integer("steal_ticks"),
+            load1=fields.optional_number("load1"),
+            free_bytes=fields.optional_integer("free_bytes"),
+            steal_ticks=fields.optional_integer("steal_ticks"),
         )
         fields.end()
         return state
@@ -110,7 +112,8 @@ class Block:
     @property
     def stolen_share(self) -> float:
         """The part of the block in which a hypervisor ran something else on the core."""
-        return (self.after.steal_ticks - self.before.steal_ticks) * TICK_NS / self.wall_ns
+        ticks = (self.after.steal_ticks or 0) - (self.before.steal_ticks or 0)
+        return ticks * TICK_NS / self.wall_ns
 
     def to_json(self) -> dict[str, object]:
         """A line of a table."""

@@ -38,9 +38,16 @@ class Fields:
         value = self.take(name)
         return None if value is None else self._integer(name, value, low=-(2**63))
 
+    def optional_number(self, name: str) -> float | None:
+        """Any number of at least 0, or None where the board does not tell."""
+        value = self.take(name)
+        return None if value is None else self._number(name, value)
+
     def number(self, name: str) -> float:
         """Any number of at least 0."""
-        value = self.take(name)
+        return self._number(name, self.take(name))
+
+    def _number(self, name: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise self._wrong(name, "a number >= 0", value)
         return float(value)

@@ -96,6 +96,7 @@ def utc_now() -> str:
 def _row(step: Step, record: Record, block: int, source: str) -> Measurement:
     if "error" in record:
         return failed_row(step, str(record["error"]), source, block)
-    taken = {name: record.get(name) for name in ("kernel", "iterations", "samples_ns", "cold_samples_ns")}
+    taken = {name: record.get(name) for name in ("kernel", "iterations", "samples_ns")}
+    taken["cold_samples_ns"] = record.get("cold_samples_ns", [])
     told = {"key": step.key, "step": step.to_json(), "block": block, "source": source, "error": None, "utc": utc_now()}
     return Measurement.from_json({**told, **taken})
