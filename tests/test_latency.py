@@ -29,6 +29,7 @@ def test_round_trip(table: LatencyTable) -> None:
     for step, row in table.rows.items():
         assert table.measurements[step] == [formula_row(step, 0), formula_row(step, 1)]
         assert (row.latency_ns, row.quality, row.attempts) == (formula_ns(step), Quality.OK, 2)
+        assert row.cold_latency_ns == 2 * formula_row(step).samples_ns[0]
 
 
 def test_statistics_are_derived() -> None:

@@ -297,7 +297,7 @@ def test_this_computer(tmp_path: Path) -> None:
     device = open_device("host")
     table = profile(STEPS, device, tmp_path / "t.jsonl", settings=QUICK, limits=HURRIED)
     assert set(table.rows) == set(STEPS)
-    assert all(row.latency_ns > 0 and row.kernel and row.cold_samples_ns for row in table.rows.values())
+    assert all(row.latency_ns > 0 and row.kernel and row.cold_latency_ns for row in table.rows.values())
     assert table.header["isa"] == device.facts["best_isa"]
     assert table.header["binary_sha256"] == device.binary_sha256
     assert all(block.before.core == table.core for block in table.blocks)

@@ -105,11 +105,7 @@ def _told(table: LatencyTable, run: Sequence[Block]) -> str:
 
 def _confirmation(table: LatencyTable) -> str:
     """How far the two measurements of each confirmed row are apart."""
-    apart = []
-    for step, row in table.rows.items():
-        if row.quality is Quality.OK:
-            second = sorted(entry.latency_ns for entry in table.counting(step))[1]
-            apart.append(second / row.latency_ns - 1)
+    apart = [row.apart for row in table.rows.values() if row.quality is Quality.OK]
     if not apart:
         return "an unknown amount: none is confirmed"
     return f"{np.median(apart):.1%} in the median, {max(apart):.1%} at most"

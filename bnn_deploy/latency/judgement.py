@@ -9,21 +9,23 @@ steady to each row, nor a neighbour who wants the memory, which the sentinel doe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
 
 from bnn_deploy.latency.block import Block, BoardState
-from bnn_deploy.latency.measurement import EMULATED, ESTIMATE, NOISY_RELATIVE_CI, Measurement
+from bnn_deploy.latency.measurement import EMULATED, ESTIMATE, NOISY_RELATIVE_CI, Floats, Measurement, Statistics
 
-DRIFT = 0.05  # a block whose sentinel is this much slower than the table's fastest one is set aside
-UNSTEADY = 0.15  # ... or a quarter of whose sentinels are this much slower
-CPU_SHARE = 0.97  # ... or whose thread had less of the core's time than this
-STOLEN_SHARE = 0.03  # ... or whose core a hypervisor took away for longer than this
-CLOCK_CHANGE = 0.05  # ... or whose clock before and after differ by more than this
-AGREE = 0.05  # two measurements of a step that differ by less than this confirm each other
+# A block is set aside ...
+DRIFT = 0.08  # ... when its sentinel is this much slower than the table's fastest one: a boosted clock wanders by less
+UNSTEADY = 0.15  # ... when a quarter of its sentinels are this much slower
+CPU_SHARE = 0.97  # ... when its thread had less of the core's time than this
+STOLEN_SHARE = 0.03  # ... when a hypervisor took its core away for longer than this
+CLOCK_CHANGE = 0.10  # ... when its clock before and after differ by more than this
+
+AGREE = 0.05  # two measurements of a step that differ by less than this, at one clock, confirm each other
 
 _THROTTLED_NOW = 0x0000F  # get_throttled: under-voltage, capped, throttled, soft limit: at this moment
 _THROTTLED_EVER = 0xF0000  # the same, since boot
@@ -41,16 +43,45 @@ class Quality(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row(Measurement):
-    """The measurement of a step that its table stands for.
+class Row(Statistics):
+    """What a table says of one step; its samples are those of all measurements that confirm each other.
 
     Args:
+        counted: those measurements, in different blocks; or the best one where none confirms another.
         quality: how far to trust it.
         attempts: how often the step was measured.
     """
 
-    quality: Quality = Quality.OK
-    attempts: int = 1
+    counted: tuple[Measurement, ...]
+    quality: Quality
+    attempts: int
+
+    @property
+    def calls_ns(self) -> Floats:
+        """See Statistics."""
+        return np.concatenate([entry.calls_ns for entry in self.counted])
+
+    @property
+    def cold_latency_ns(self) -> float | None:
+        """Median of one call that began with nothing in the caches, nanoseconds; None when that was not measured."""
+        cold = [sample for entry in self.counted for sample in entry.cold_samples_ns]
+        return float(np.median(cold)) if cold else None
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel that ran."""
+        return self.counted[0].kernel
+
+    @property
+    def source(self) -> str:
+        """ "measured", "emulated" or "estimate:..."."""
+        return self.counted[0].source
+
+    @property
+    def apart(self) -> float:
+        """How far the medians of its measurements are apart, relative to the smallest."""
+        medians = [entry.latency_ns for entry in self.counted]
+        return max(medians) / min(medians) - 1
 
 
 def fault(block: Block, fastest_sentinel_ns: float) -> str | None:
@@ -103,43 +134,45 @@ def _clock_changed(before_khz: int, after_khz: int) -> str | None:
     return f"the clock went from {before_khz / 1000:.0f} to {after_khz / 1000:.0f} MHz"
 
 
-def fastest_sentinel_ns(blocks: Iterable[Block]) -> float:
-    """The clock at its best; infinite without blocks."""
-    return min((block.median_sentinel_ns for block in blocks), default=math.inf)
-
-
-def faults(blocks: Sequence[Block]) -> dict[int, str]:
-    """Block number -> why it is set aside, for those that are."""
-    fastest_ns = fastest_sentinel_ns(blocks)
-    told = ((block.number, fault(block, fastest_ns)) for block in blocks)
-    return {number: reason for number, reason in told if reason}
-
-
-def row(measurements: Sequence[Measurement], set_aside: Mapping[int, str]) -> Row | None:
-    """What a table says of one step; None when every measurement failed.
+class Judgement:
+    """Of blocks that stand in one table.
 
     Args:
-        measurements: of the step, in any order.
-        set_aside: the blocks that do not count, see faults.
+        blocks: all of them.
     """
-    found = sorted((entry for entry in measurements if not entry.error), key=lambda entry: entry.latency_ns)
-    if not found:
-        return None
-    best, quality = _judge(found, set_aside)
-    values = {field.name: getattr(best, field.name) for field in fields(Measurement)}
-    return Row(**values, quality=quality, attempts=len(found))
 
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._sentinel_ns = {block.number: block.median_sentinel_ns for block in blocks}
+        self.fastest_sentinel_ns = min(self._sentinel_ns.values(), default=math.inf)
+        told = ((block.number, fault(block, self.fastest_sentinel_ns)) for block in blocks)
+        self.set_aside = {number: reason for number, reason in told if reason}
 
-def _judge(found: Sequence[Measurement], set_aside: Mapping[int, str]) -> tuple[Measurement, Quality]:
-    """The measurement that counts, of some that are sorted by their medians: what disturbs makes slower."""
-    if found[0].source == EMULATED:
-        return found[0], Quality.EMULATED
-    if found[0].source.startswith(ESTIMATE):
-        return found[0], Quality.ESTIMATE
-    good = [entry for entry in found if entry.block not in set_aside]
-    if not good:
-        return found[0], Quality.DISTURBED
-    steady = [entry for entry in good if entry.relative_interval <= NOISY_RELATIVE_CI]
-    if len(steady) > 1 and steady[1].latency_ns <= (1 + AGREE) * steady[0].latency_ns:
-        return steady[0], Quality.OK
-    return (steady or good)[0], Quality.UNCONFIRMED if len(good) == 1 else Quality.NOISY
+    def counts(self, measurement: Measurement) -> bool:
+        """True when it is a latency, from a block that was not set aside."""
+        return not measurement.error and measurement.block not in self.set_aside
+
+    def row(self, measurements: Sequence[Measurement]) -> Row | None:
+        """What a table says of one step; None when every measurement of it failed."""
+        found = [entry for entry in measurements if not entry.error]
+        if not found:
+            return None
+        if found[0].source == EMULATED or found[0].source.startswith(ESTIMATE):
+            quality = Quality.EMULATED if found[0].source == EMULATED else Quality.ESTIMATE
+            return Row((found[0],), quality, len(found))
+        good = [entry for entry in found if self.counts(entry)]
+        steady = [entry for entry in good if entry.relative_interval <= NOISY_RELATIVE_CI]
+        agreeing = self._agreeing(steady or good or found)
+        if steady and len(agreeing) > 1:
+            return Row(agreeing, Quality.OK, len(found))
+        quality = Quality.DISTURBED if not good else Quality.NOISY if len(good) > 1 else Quality.UNCONFIRMED
+        return Row(agreeing[:1], quality, len(found))
+
+    def _agreeing(self, entries: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """The fastest one and all that agree with it, compared at one clock: what disturbs makes slower."""
+        ordered = sorted(entries, key=self._loops)
+        return tuple(entry for entry in ordered if self._loops(entry) <= (1 + AGREE) * self._loops(ordered[0]))
+
+    def _loops(self, entry: Measurement) -> float:
+        """The latency in durations of the sentinel loop."""
+        assert entry.block is not None
+        return entry.latency_ns / self._sentinel_ns[entry.block]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 
 from bnn_deploy.errors import FileFormatError
 from bnn_deploy.latency.fields import Fields
@@ -17,14 +18,56 @@ from bnn_deploy.steps import Shortcut, Step, StepKind
 NOISY_RELATIVE_CI = 0.05  # samples whose 95 % interval of the median is wider than this are noisy
 BOOTSTRAP_RESAMPLES = 200
 
+Floats = npt.NDArray[np.float64]
+
 MEASURED = "measured"
 EMULATED = "emulated"
 ESTIMATE = "estimate:"  # and by what, as estimate:llvm-mca-19
 
 
+class Statistics:
+    """What can be said of the durations of one thing."""
+
+    __slots__ = ()
+
+    @property
+    def calls_ns(self) -> Floats:
+        """Duration of one call by each sample, nanoseconds."""
+        raise NotImplementedError
+
+    @property
+    def latency_ns(self) -> float:
+        """Median of one call, nanoseconds."""
+        return float(np.median(self.calls_ns))
+
+    def percentile_ns(self, q: float) -> float:
+        """The q-th percentile of one call, nanoseconds."""
+        return float(np.percentile(self.calls_ns, q))
+
+    @property
+    def mad_ns(self) -> float:
+        """Median absolute deviation of one call, nanoseconds."""
+        calls = self.calls_ns
+        return float(np.median(np.abs(calls - np.median(calls))))
+
+    @property
+    def interval_ns(self) -> tuple[float, float]:
+        """Bootstrap 95 % interval of the median of one call, nanoseconds.
+
+        Seeded by the samples themselves: the same for the same samples.
+        """
+        return _median_interval(self.calls_ns.tobytes())
+
+    @property
+    def relative_interval(self) -> float:
+        """Width of the interval relative to the median."""
+        low, high = self.interval_ns
+        return (high - low) / self.latency_ns
+
+
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Durations of one thing.
+class Timings(Statistics):
+    """Raw durations of one thing.
 
     Args:
         iterations: calls per sample.
@@ -35,34 +78,9 @@ class Timings:
     samples_ns: tuple[int, ...]
 
     @property
-    def latency_ns(self) -> float:
-        """Median of one call, nanoseconds."""
-        return float(np.median(self.samples_ns)) / self.iterations
-
-    def percentile_ns(self, q: float) -> float:
-        """The q-th percentile of one call, nanoseconds."""
-        return float(np.percentile(self.samples_ns, q)) / self.iterations
-
-    @property
-    def mad_ns(self) -> float:
-        """Median absolute deviation of one call, nanoseconds."""
-        samples = np.asarray(self.samples_ns) / self.iterations
-        return float(np.median(np.abs(samples - np.median(samples))))
-
-    @property
-    def interval_ns(self) -> tuple[float, float]:
-        """Bootstrap 95 % interval of the median of one call, nanoseconds.
-
-        Seeded by the samples themselves: the same for the same samples.
-        """
-        low, high = _median_interval(self.samples_ns)
-        return low / self.iterations, high / self.iterations
-
-    @property
-    def relative_interval(self) -> float:
-        """Width of the interval relative to the median."""
-        low, high = self.interval_ns
-        return (high - low) / self.latency_ns
+    def calls_ns(self) -> Floats:
+        """See Statistics."""
+        return np.asarray(self.samples_ns, np.float64) / self.iterations
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +172,10 @@ def _step(key: str, data: object) -> Step:
 
 
 @lru_cache(maxsize=4096)
-def _median_interval(samples_ns: tuple[int, ...]) -> tuple[float, float]:
-    samples = np.asarray(samples_ns, np.float64)
-    rng = np.random.default_rng(zlib.crc32(samples.tobytes()))
-    drawn = rng.choice(samples, (BOOTSTRAP_RESAMPLES, samples.size))
+def _median_interval(calls: bytes) -> tuple[float, float]:
+    """calls: float64 [n]."""
+    calls_ns = np.frombuffer(calls)
+    rng = np.random.default_rng(zlib.crc32(calls))
+    drawn = rng.choice(calls_ns, (BOOTSTRAP_RESAMPLES, calls_ns.size))
     low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
     return float(low), float(high)

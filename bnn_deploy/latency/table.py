@@ -7,14 +7,17 @@ members of each line are in table.schema.json.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bnn_deploy.errors import FileFormatError, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import read_journal
 from bnn_deploy.latency.block import Block
-from bnn_deploy.latency.judgement import Row, fastest_sentinel_ns, faults, row
+from bnn_deploy.latency.judgement import Judgement, Row
 from bnn_deploy.latency.measurement import MEASURED, Measurement
 from bnn_deploy.steps import Step
 
@@ -40,13 +43,13 @@ class LatencyTable:
     header: Mapping[str, object]
     blocks: Sequence[Block] = ()
     measurements: Mapping[Step, Sequence[Measurement]] = field(default_factory=dict)
-    set_aside: Mapping[int, str] = field(init=False)  # block number -> why it does not count
+    judgement: Judgement = field(init=False, compare=False)
     rows: Mapping[Step, Row] = field(init=False)  # step -> its row; without those that failed every time
 
     def __post_init__(self) -> None:
-        set_aside = faults(self.blocks)
-        rows = ((step, row(found, set_aside)) for step, found in self.measurements.items())
-        object.__setattr__(self, "set_aside", set_aside)
+        judgement = Judgement(self.blocks)
+        rows = ((step, judgement.row(found)) for step, found in self.measurements.items())
+        object.__setattr__(self, "judgement", judgement)
         object.__setattr__(self, "rows", {step: found for step, found in rows if found})
 
     @classmethod
@@ -97,7 +100,19 @@ class LatencyTable:
     @property
     def sentinel_ns(self) -> float:
         """The fastest sentinel among the blocks, that is the clock at its best; infinite without blocks."""
-        return fastest_sentinel_ns(self.blocks)
+        return self.judgement.fastest_sentinel_ns
+
+    @property
+    def usual_sentinel_ns(self) -> float:
+        """The sentinel beside the samples of the rows, in the median: the clock that the table tells of."""
+        sentinels = {block.number: block.median_sentinel_ns for block in self.blocks}
+        counted = [entry.block for row in self.rows.values() for entry in row.counted if entry.block is not None]
+        return float(np.median([sentinels[number] for number in counted])) if counted else math.inf
+
+    @property
+    def set_aside(self) -> Mapping[int, str]:
+        """Number of a block that does not count -> why."""
+        return self.judgement.set_aside
 
     @property
     def failed(self) -> Mapping[Step, str]:
@@ -111,8 +126,7 @@ class LatencyTable:
 
     def counting(self, step: Step) -> list[Measurement]:
         """The step's measurements in blocks that count; failures do not."""
-        found = self.measurements.get(step, ())
-        return [entry for entry in found if not entry.error and entry.block not in self.set_aside]
+        return [entry for entry in self.measurements.get(step, ()) if self.judgement.counts(entry)]
 
     def latency_ns(self, step: Step) -> float:
         """Median latency of a step, nanoseconds.
