@@ -169,7 +169,11 @@ class Cable:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            far = socket.create_connection(("127.0.0.1", self._to))
+            try:
+                far = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:  # no server there: the caller sees the end of the connection
+                near.close()
+                continue
             self._pairs.append((near, far))
             threading.Thread(target=self._carry, args=(near, far), daemon=True).start()
 

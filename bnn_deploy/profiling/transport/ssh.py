@@ -16,7 +16,7 @@ from bnn_deploy.profiling.transport.ssh_refusal import ssh_refusal
 # Never a question, no forwarding, no terminal, whatever the user's configuration says for people's sessions. A broken
 # connection is noticed within 20 s.
 _OPTIONS = (
-    *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3", "LogLevel=ERROR"),
+    *("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3", "LogLevel=INFO"),
     *("ControlPersist=no", "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no"),
     *("RemoteCommand=none", "RequestTTY=no"),
 )
