@@ -132,7 +132,8 @@ class Board:
         Raises:
             SystemExit: a step could not be run or gave a wrong result.
         """
-        records = self.lines(["layers", "--plan", self.device.push(plan), *self.pinned, *arguments])
+        lines = self.lines(["layers", "--plan", self.device.push(plan), *self.pinned, *arguments])
+        records = [line for line in lines if "block" not in line]
         for record in records:
             if "error" in record:
                 raise SystemExit(f"bnn-board layers: {record['error']}")

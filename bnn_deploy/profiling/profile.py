@@ -171,7 +171,9 @@ class _Session:
             plan.write_bytes(plan_to_bytes([step for step, _ in batch]))
             arguments = ["layers", "--plan", self._device.push(plan), *self._arguments]
             arguments += ["--seed", str(int(self._rng.integers(2**31)))]
-            records = list(self._device.board(arguments, self._settings.timeout_s))
+            records = [
+                record for record in self._device.board(arguments, self._settings.timeout_s) if "block" not in record
+            ]
         if sorted(int(str(record.get("index"))) for record in records) != list(range(len(batch))):
             raise DeviceError(f"{self._device.name}: expected one result for each of {len(batch)} steps, got {records}")
         for record in records:
