@@ -10,7 +10,7 @@ BnnDeployError
 ├── InfeasibleBudget         a latency budget below what the table allows
 ├── DataError                a data set that is missing or unreadable
 ├── DeviceError              a board that cannot be reached, or a run on it that failed
-│   └── DeviceLost           a board that was reached and went away
+│   └── DeviceLost           a board that is out of reach, perhaps only for a minute: reconnecting may help
 ├── ExportError              a network that the target format cannot express
 └── RuntimeUnavailable       a runtime or an optional part of this package that is not installed
 
@@ -86,7 +86,7 @@ class DeviceError(BnnDeployError):
 
 
 class DeviceLost(DeviceError):
-    """A device that was reached and went away: the connection or the device itself; it may come back."""
+    """A device that is out of reach, perhaps only for a minute: a cable, a reboot."""
 
 
 class ExportError(BnnDeployError):

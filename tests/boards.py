@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bnn_deploy.engine.bnn_file import read_bnn
-from bnn_deploy.profiling.device import BOARD_BINARY, Device, DeviceDescription
+from bnn_deploy.profiling.description import DeviceDescription
+from bnn_deploy.profiling.device import BOARD_BINARY, Device
 from bnn_deploy.steps import Step
 
 FACTS: dict[str, object] = {"cpu": "scripted", "cores": 4, "isa": ["scalar"], "best_isa": "scalar", "emulated": False}
@@ -89,6 +90,12 @@ class FakeTransport:
         told = {"held": True, "pid": 1, "freq_locked": False, "governor": None, "khz": None, "why": "scripted"}
         self.held.append(FakeHeld(json.dumps(told)))
         return self.held[-1]
+
+    def pull(self, remote: str, path: Path) -> None:
+        raise NotImplementedError
+
+    def reconnect(self) -> None:
+        """The script goes on."""
 
     def close(self) -> None:
         """Nothing to clean up."""

@@ -12,7 +12,7 @@ from bnn_deploy.errors import DeviceError, DeviceLost, FileFormatError
 from bnn_deploy.latency.fields import Fields
 from bnn_deploy.profiling.device import Device
 from bnn_deploy.profiling.protocol import ProfileSettings
-from bnn_deploy.profiling.transport import Held
+from bnn_deploy.profiling.transport.base import Held
 
 _TAKE_OVER_S = 5.0  # a guard whose program was killed needs a moment to notice
 

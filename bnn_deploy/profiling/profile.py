@@ -85,7 +85,7 @@ def table_header(device: Device, settings: ProfileSettings, allow_emulated: bool
         UnknownName: settings.isa is none that the device has.
         DeviceError: the board is emulated.
     """
-    known, emulated = device.facts.get("isa"), device.facts.get("emulated") is True
+    known, emulated = device.facts.get("isa"), device.emulated
     if settings.isa != "best" and isinstance(known, list) and settings.isa not in known:
         raise UnknownName(f"instruction set of {device.name}", settings.isa, ["best", *known])
     if emulated and not allow_emulated:
