@@ -192,6 +192,9 @@ def test_a_hot_board_is_waited_for(tmp_path: Path) -> None:
         progress=lambda done, total, text: said.append(text),
     )
     assert said[:2] == ["waiting: 81.0 C, the limit is 70.0 C", "waiting: 80.0 C, the limit is 70.0 C"]
+    pi = FakeTransport(state=lambda: {"temperature_mc": 76_000}, facts={**FACTS, "throttle_source": "get_throttled"})
+    with pytest.raises(DeviceError, match=r"still 76.0 C after .* the limit is 75.0 C"):
+        profiled(pi, tmp_path / "pi.jsonl", limits=Limits(cooling_s=0.02))
     hot = FakeTransport(state=lambda: {"temperature_mc": 81_000})
     with pytest.raises(DeviceError, match=r"still 81.0 C after .* cool the board"):
         profiled(hot, tmp_path / "u.jsonl", limits=Limits(max_temperature_c=70, cooling_s=0.02))

@@ -33,7 +33,7 @@ _DEFAULTS, _LIMITS = ProfileSettings(), Limits()
 @click.option("--cold-samples", type=click.IntRange(min=0), default=_DEFAULTS.cold_samples, show_default=True)
 @click.option("--governor", default=_DEFAULTS.governor, show_default=True, help="While measuring, where permitted.")
 @click.option("--khz", type=click.IntRange(min=1), help="Lock the clock instead, where permitted.")
-@click.option("--max-temperature", type=float, help="Wait while the board is hotter, degrees Celsius.")
+@click.option("--max-temperature", type=float, help="Wait while the board is hotter, Celsius  [default: 75 on a Pi].")
 @click.option(
     "--patience",
     type=click.FloatRange(min=0),
