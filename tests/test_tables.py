@@ -215,11 +215,13 @@ class TestMerge:
 
 
 def test_list(tmp_path: Path, table: LatencyTable) -> None:
-    (tmp_path / "other.jsonl").write_text("{}\n")
-    assert "no tables" not in run("list", tmp_path).output
+    (tmp_path / "other.jsonl").write_text('{"kind":"another journal"}\n')
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "torn.jsonl").write_bytes(table.path.read_bytes().replace(b"1000", b"1001", 1))
+    assert "formula" in run("list", tmp_path).output
     told = json.loads(run("list", tmp_path, "--json").stdout)
     assert [(Path(row["table"]).name, row["check"]) for row in told] == [
-        ("other.jsonl", "unreadable"),
+        ("torn.jsonl", "unreadable"),
         ("table.jsonl", "ok"),
     ]
     assert "`bnn-deploy profile` makes one" in run("list", tmp_path / "nothing").output

@@ -7,6 +7,7 @@ members of each line are in table.schema.json.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -152,6 +153,12 @@ class LatencyTable:
             f"{self.path}: no measurement of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
             f"measure it with `bnn-deploy profile --device {self.device} --space SPACE --out {self.path}`"
         )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file begins as a table does, of whatever schema; what follows may be damaged."""
+    with path.open("rb") as file:
+        return file.readline().startswith(f'{{"kind":{json.dumps(KIND)}'.encode())
 
 
 def _read(record: Mapping[str, object], blocks: dict[int, Block], measurements: dict[Step, list[Measurement]]) -> None:
