@@ -1,6 +1,6 @@
 """The AArch64 board binary through ssh on the emulated board (scripts/arm64-board): results, not latencies.
 
-`.ci/run` starts the board; by hand: `sudo scripts/arm64-board FOLDER start`, then BNN_ARM64_BOARD=FOLDER pytest -m board.
+`.ci/run` starts the board; by hand: `sudo scripts/arm64-board F start`, then `BNN_ARM64_BOARD=F pytest -m board`.
 """
 
 from __future__ import annotations
