@@ -218,9 +218,12 @@ class TransportContract:
         file = tmp_path / "file"
         file.write_text("again")
         transport.push(file)
-        left = subprocess.Popen(["sleep", "58"], cwd=former)  # as of a session whose connection hangs
+        # As of a session whose connection hangs: one that puts things in order when told to end, one that does not.
+        orderly = subprocess.Popen(["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"], cwd=former)
+        stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], cwd=former)
         transport.reconnect()
-        assert left.wait(10) == -signal.SIGKILL
+        assert orderly.wait(10) == 5
+        assert stubborn.wait(10) == -signal.SIGKILL
         assert soon(lambda: gone(former))
         assert list(transport.run(["cat", transport.push(file)], 10)) == ["again"]
 
