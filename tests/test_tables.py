@@ -238,3 +238,11 @@ def test_show_marks_what_must_not_be_trusted(tmp_path: Path) -> None:
     told = json.loads(run("show", table.path, "--json").stdout)
     assert [row["latency_ns"] is None for row in told["rows"]] == [False, False, True]
     assert told["rows"][0]["quality"] == "ok"
+
+
+@pytest.mark.parametrize("path", sorted(Path("latency_tables").glob("*.jsonl")), ids=lambda path: path.name)
+def test_committed_tables_can_be_trusted(path: Path) -> None:
+    report = check(LatencyTable.open(path))
+    assert report.passed, report.problems
+    for line in path.read_text().splitlines():
+        TestSchema.validator.validate(json.loads(line))
