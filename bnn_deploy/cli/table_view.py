@@ -17,19 +17,20 @@ _MARKS = {Quality.OK: "ok", Quality.ESTIMATE: "estimate"}  # every other quality
 
 def show_table(table: LatencyTable, as_json: bool) -> None:
     """All of it."""
+    steps = sorted(table.measurements, key=_place)
     if as_json:
-        rows = [row_json(table, step) for step in table.measurements]
+        rows = [row_json(table, step) for step in steps]
         print_json({"header": dict(table.header), "rows": rows, "check": report_json(check(table))})
         return
     print_provenance(table)
-    print_rows(f"{len(table.rows)} rows", table, table.measurements)
+    print_rows(f"{len(table.rows)} rows", table, steps)
     print_report(check(table))
 
 
 def print_provenance(table: LatencyTable) -> None:
     """Where, when and how."""
     rows = [[name, value] for name, value in provenance(table).items() if value]
-    print_table(f"{table.path}", ["fact", "value"], rows)
+    print_table(f"{table.path}", ["fact", "value"], rows, texts=2)
 
 
 def provenance(table: LatencyTable) -> dict[str, str]:
@@ -92,6 +93,12 @@ def row_json(table: LatencyTable, step: Step) -> dict[str, object]:
         "quality": row.quality.value,
         "source": row.source,
     }
+
+
+def _place(step: Step) -> tuple[object, ...]:
+    """About where a step stands in a network, then by groups."""
+    image = (-step.in_height * step.in_width, step.in_channels, step.kind.value, -step.kernel, step.stride)
+    return (*image, step.out_channels, step.groups, step.key)
 
 
 def _text(table: LatencyTable, step: Step) -> Sequence[str]:
