@@ -114,6 +114,12 @@ class SshServer:
             time.sleep(0.05)
         raise AssertionError(f"sshd did not start: {(self.folder / 'log').read_text()}")
 
+    @property
+    def pid(self) -> int:
+        """Of the process that listens."""
+        assert self._process, "the server is stopped"
+        return self._process.pid
+
     def stop(self) -> None:
         """The board is off: server and sessions are killed, and all that they started."""
         if self._process:
