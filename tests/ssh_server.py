@@ -103,6 +103,7 @@ class SshServer:
         if self._before:
             inside = f"mount --bind {shlex.quote(str(self.folder))} /mnt && {self._before}"
             command = ["unshare", "--mount", "sh", "-ec", f"{inside}\nexec {shlex.join(command)}"]
+        command = ["setpriv", "--pdeathsig", "KILL", *command]  # it does not outlive the tests
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + 20

@@ -49,8 +49,8 @@ class Examination:
     Args:
         core: the one that measurements would be pinned to.
         facts, state: as `bnn-board facts` and `bnn-board state` tell them.
-        hold: as `bnn-board hold` tells; None when another profiler holds the board.
-        held_by: that profiler, in the board's words; None when there is none.
+        hold: as `bnn-board hold` tells; None when it was refused.
+        held_by: why, as a rule another profiler, in the board's words; None when it was not.
         busy: processes that take time, the busiest first.
         desktop: the desktop's process, if one runs.
         free_kib: space where a session's folder is.
@@ -68,7 +68,7 @@ class Examination:
     @property
     def advice(self) -> list[str]:
         """What makes numbers from this device less steady or less true, and what to do about it; best none."""
-        said = [*self._kind(), *self._holder(), *self._clock(), *self._heat(), *self._others(), *self._room()]
+        said = [*self._kind(), *self._clock(), *self._heat(), *self._others(), *self._room()]
         return list(dict.fromkeys(said))
 
     def to_json(self) -> dict[str, object]:
@@ -84,11 +84,8 @@ class Examination:
             ]
         return []
 
-    def _holder(self) -> list[str]:
-        return [f"{self.held_by}; wait for its end"] if self.held_by else []
-
     def _clock(self) -> list[str]:
-        said = []
+        said = [self.held_by] if self.held_by else []
         if self.hold is not None and not self.hold.get("freq_locked"):
             governor, todo = self.facts.get("governor"), "latencies may drift"
             if governor is not None:
