@@ -24,6 +24,7 @@ from bnn_deploy.profiling.profile import profile
 from bnn_deploy.profiling.protocol import ProfileSettings
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import StepKind
+from tests.boards import guard_of_ones_own
 from tests.graphs import random_graph, random_images
 from tests.test_transport import soon
 
@@ -92,7 +93,8 @@ def test_a_networks_sums_are_this_computers(board: Device, seed: int, tmp_path: 
     np.testing.assert_allclose(scores, traced[-1].values.ravel(), rtol=1e-4, atol=1e-4)
 
 
-def test_its_table_is_refused_or_marked(board: Device, tmp_path: Path) -> None:
+def test_its_table_is_refused_or_marked(board: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard_of_ones_own(tmp_path, monkeypatch)
     path, steps = tmp_path / "t.jsonl", load_space("mobilenet-32").steps()[-6:]
     settings = ProfileSettings(samples=1, min_sample_ns=1, warmup_ns=0, cold_samples=1)
     with pytest.raises(DeviceError, match=r"an emulated board.*--estimate.*--allow-emulated"):
