@@ -49,7 +49,7 @@ def provenance(table: LatencyTable) -> dict[str, str]:
         "compiler": _words(told.get("compiler"), told.get("flags")),
         "system": _words(told.get("os"), told.get("kernel_release")),
         "caches": _caches(told.get("caches")),
-        "memory": f"{int(str(told['memory_bytes'])) / 2**30:.1f} GiB" if told.get("memory_bytes") else "",
+        "memory": f"{memory / 2**30:.1f} GiB" if isinstance(memory := told.get("memory_bytes"), int) else "",
         "blocks": f"{len(blocks)}, of which {len(table.set_aside)} set aside" if blocks else "",
         "settings": _settings(header.get("settings")),
     }
@@ -120,8 +120,12 @@ def _words(*words: object) -> str:
 
 
 def _caches(caches: object) -> str:
-    told = caches if isinstance(caches, list) else []
-    return ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['bytes'] >> 10} KiB" for cache in told)
+    told = [cache for cache in (caches if isinstance(caches, list) else []) if isinstance(cache, Mapping)]
+    return ", ".join(
+        f"L{cache.get('level')} {str(cache.get('type')).lower()} {size >> 10} KiB"
+        for cache in told
+        if isinstance(size := cache.get("bytes"), int)
+    )
 
 
 def _settings(settings: object) -> str:
