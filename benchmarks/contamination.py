@@ -14,8 +14,8 @@ Each trial profiles 32 random steps of the 224 space on this computer (about ten
 A contaminated trial is recognised when `tables check` refuses the table, or when every block of which at least half lay
 in the contaminated time was set aside (profile then measured its steps again) and every row that the table calls ok is
 right: at most 15 % slower than the clean trials say of that step, in the median. Of memory-part, which may leave the
-rows as they are, only the latter is asked for. A clean trial is flagged when `tables check` refuses it. Blocks that were
-set aside in clean trials are counted, too: on a shared machine most of them are real disturbances.
+rows as they are, only the latter is asked for. A clean trial is flagged when `tables check` refuses it. How many blocks
+were set aside in clean trials is told, too: on a shared machine most of them are real disturbances.
 """
 
 from __future__ import annotations
