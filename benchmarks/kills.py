@@ -5,7 +5,7 @@
 Each of the three commands first runs undisturbed. Then, in trials, it is started in a new folder and killed at a
 random moment of its usual duration, up to KILLS_PER_TRIAL times, and at last left to end. Search and train must end
 with the same bytes. For profile, whose numbers are measurements, the rows that were on the disk at a kill must stand
-unchanged in the final table, every step of the space once.
+unchanged in the final table, with every step of the space.
 """
 
 from __future__ import annotations
