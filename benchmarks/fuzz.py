@@ -40,7 +40,10 @@ def run_target(build: Path, target: str, folders: list[Path], findings: Path, ar
     findings.mkdir(parents=True, exist_ok=True)
     command = [str(build / target), f"-max_len={MAX_BYTES}", f"-artifact_prefix={findings}/", "-print_final_stats=1"]
     command += ["-len_control=0", "-timeout=20", "-rss_limit_mb=4096", *arguments, *map(str, folders)]
-    environment = {**os.environ, "ASAN_OPTIONS": "quarantine_size_mb=16:malloc_context_size=2"}  # more executions a second
+    environment = {
+        **os.environ,
+        "ASAN_OPTIONS": "quarantine_size_mb=16:malloc_context_size=2",
+    }  # more executions a second
     done = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, errors="replace", env=environment, check=False
     )

@@ -8,9 +8,10 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   # No vectors but those written by hand. -mtune: see ../sources.cmake.
   bnn_core_sources(bconv2d/x86_avx2_lanes.cc FLAGS -mavx2 -mfma -mtune=haswell
                    $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
+  # Loops that are not split in two are as fast, and 35 kB less.
   bnn_core_sources(bconv2d/x86_avx512bw.cc bconv2d/x86_avx512bw_lanes.cc
                    FLAGS ${BNN_AVX512BW} -mtune=icelake-server
-                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
+                   $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize> $<$<CXX_COMPILER_ID:GNU>:-fno-split-loops>)
   bnn_core_sources(bconv2d/x86_avx512.cc bconv2d/x86_avx512_lanes.cc
                    FLAGS ${BNN_AVX512BW} -mavx512vpopcntdq -mavx512bitalg -mtune=icelake-server
                    $<$<CXX_COMPILER_ID:GNU>:-fno-tree-vectorize>)
