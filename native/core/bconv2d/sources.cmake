@@ -19,6 +19,7 @@ elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64|ARM64)$")
   # The kernels are written in the order in which they should issue and just fit the 32 registers; GCC
   # would start all pixels of a tile at once and delay their additions, and then spill.
   set(BNN_IN_ORDER $<$<CXX_COMPILER_ID:GNU>:-fno-schedule-insns> $<$<CXX_COMPILER_ID:GNU>:-fno-tree-ter>)
-  bnn_core_sources(bconv2d/arm_neon.cc bconv2d/arm_neon_lanes.cc FLAGS ${BNN_IN_ORDER})
+  bnn_core_sources(bconv2d/arm_neon.cc FLAGS ${BNN_IN_ORDER})
+  bnn_core_sources(bconv2d/arm_neon_lanes.cc FLAGS ${BNN_IN_ORDER} $<$<CXX_COMPILER_ID:GNU>:-fno-split-loops>)  # 15 kB
   bnn_core_sources(bconv2d/arm_neon_dot.cc FLAGS ${BNN_IN_ORDER} -march=armv8.2-a+dotprod)
 endif()
