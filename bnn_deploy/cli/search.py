@@ -15,6 +15,7 @@ from bnn_deploy.cli.options import (
     seed_option,
     space_option,
 )
+from bnn_deploy.latency.check import check
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.device import check_installed_build
 from bnn_deploy.report.tables import percent, print_json, print_table, us
@@ -75,6 +76,8 @@ def command(
     )
     latencies = LatencyTable.open(table or default_table(device))
     check_installed_build(latencies)
+    for problem in check(latencies).problems:
+        say(f"{latencies.path}: {problem}")
     search = Search(out, space, images, latencies, recipe=chosen_recipe(recipe, epochs), settings=settings, seed=seed)
     with stage("supernet") as bar:
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bnn_deploy.errors import DeviceError
+from bnn_deploy.latency.judgement import DRIFT
 from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, Samples
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.device import Device
-from bnn_deploy.profiling.profile import DRIFT, ProfileSettings
+from bnn_deploy.profiling.protocol import ProfileSettings
 
 PATIENCE_S = 10.0
 

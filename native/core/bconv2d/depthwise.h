@@ -98,8 +98,8 @@ struct Depthwise3x3 {
       sum[ky] = V::add(d[3 * ky], d[3 * ky + 1], d[3 * ky + 2], &carry[ky]);
     }
     Bits twos_a, fours_a;
-    plane[0] = V::add(sum[0], sum[1], sum[2], &twos_a);
     const Bits twos_b = V::add(carry[0], carry[1], carry[2], &fours_a);
+    plane[0] = V::add(sum[0], sum[1], sum[2], &twos_a);
     plane[1] = V::differ(twos_a, twos_b);
     const Bits fours_b = V::both(twos_a, twos_b);
     plane[2] = V::differ(fours_a, fours_b);
