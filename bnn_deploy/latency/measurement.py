@@ -15,6 +15,9 @@ from bnn_deploy.steps import Shortcut, Step, StepKind
 NOISY_RELATIVE_CI = 0.05  # rows whose 95 % interval of the median is wider than this are marked noisy
 BOOTSTRAP_RESAMPLES = 200
 
+MEASURED = "measured"
+ESTIMATE = "estimate:"  # and by what, as estimate:llvm-mca-19
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -78,7 +81,7 @@ class Measurement(Samples):
         kernel: name of the kernel that ran.
         quality: "ok", or "noisy" when the row stayed unsteady after all retries.
         utc: when, ISO 8601.
-        source: "measured".
+        source: "measured" or "estimate:...".
     """
 
     step: Step

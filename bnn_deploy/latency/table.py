@@ -9,14 +9,14 @@ from pathlib import Path
 
 from bnn_deploy.errors import FileFormatError, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import read_journal
-from bnn_deploy.latency.measurement import Measurement
+from bnn_deploy.latency.measurement import MEASURED, Measurement
 from bnn_deploy.steps import Step
 
 KIND = "bnn-deploy latency table"
 SCHEMA = 1  # 1: first version
 
 # What must agree for two measurements to stand in one table.
-IDENTITY = ("device", "cpu", "binary_sha256", "isa", "settings")
+IDENTITY = ("device", "cpu", "binary_sha256", "isa", "settings", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,11 @@ class LatencyTable:
     def core(self) -> int:
         """The core that its rows were measured on."""
         return int(str(self.header["core"]))
+
+    @property
+    def source(self) -> str:
+        """ "measured", or "estimate:..."."""
+        return str(self.header.get("source", MEASURED))
 
     @property
     def sentinel_ns(self) -> float:

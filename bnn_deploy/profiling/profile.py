@@ -20,7 +20,7 @@ import numpy as np
 from bnn_deploy.engine.bnn_file import plan_to_bytes
 from bnn_deploy.errors import DeviceError, FileFormatError, UnknownName
 from bnn_deploy.journal import Journal
-from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, Measurement
+from bnn_deploy.latency.measurement import MEASURED, NOISY_RELATIVE_CI, Measurement
 from bnn_deploy.latency.table import KIND, SCHEMA, LatencyTable, check_identity
 from bnn_deploy.profiling.device import Device
 from bnn_deploy.steps import Step
@@ -132,6 +132,7 @@ def table_header(device: Device, settings: ProfileSettings) -> dict[str, object]
         "isa": isa,
         "binary_sha256": device.binary_sha256,
         "settings": asdict(settings),
+        "source": MEASURED,
         "core": device.choose_core(),
         "facts": dict(device.facts),
         "utc": _now(),
