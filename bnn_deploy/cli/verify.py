@@ -19,7 +19,7 @@ from bnn_deploy.runtimes.registry import RUNTIMES
 @click.option("--latency", is_flag=True, help="Compare many measured networks with the table instead.")
 @click.option("--space", "space_name", help="--latency: whose random networks, unless FOLDER is a search.")
 @click.option("--networks", type=click.IntRange(min=2), default=50, show_default=True, help="--latency: how many.")
-@click.option("--visits", type=click.IntRange(min=1), default=2, show_default=True, help="--latency: to each network.")
+@click.option("--visits", type=click.IntRange(min=1), default=3, show_default=True, help="--latency: to each network.")
 @click.option("--refit", is_flag=True, help="--latency: replace the stored correction by one fitted to these networks.")
 @seed_option
 @json_option

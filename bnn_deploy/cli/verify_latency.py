@@ -50,7 +50,7 @@ def verify_latency(
         with stage(f"verify {table.device}") as bar:
 
             def progress(done: int, total: int, visit: NetworkLatency) -> None:
-                why = "" if visit.comparable else "another clock, again" if visit.steady else "unsteady, again"
+                why = "" if visit.verifies else "another clock, again" if visit.steady else "unsteady, again"
                 bar.update(done, total, f"{us(visit.latency_ns)} {why}".rstrip())
 
             measured = measure_networks(nets, device, table, visits=visits, seed=seed, progress=progress)

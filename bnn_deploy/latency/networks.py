@@ -20,7 +20,8 @@ from bnn_deploy.latency.table import IDENTITY, LatencyTable
 
 KIND = "bnn-deploy network latencies"
 SCHEMA = 1  # 1: first version
-CLOCK_TOLERANCE = 0.05  # samples beside a sentinel that differs more from the table's are not compared with the table
+CLOCK_TOLERANCE = 0.05  # samples beside a sentinel that differs more from the table's say nothing about the table
+STRICT_TOLERANCE = 0.025  # of the visits that a table is verified with
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,8 @@ class NetworkLatency(Samples):
     """One visit's samples.
 
     Args:
-        clock: the sentinel's duration beside these samples relative to the table's fastest; above 1 the core was slower
-            than when the table was measured.
+        clock: the sentinel's duration beside these samples relative to that beside the table's rows; above 1 the core
+            was slower than when the table was measured.
     """
 
     clock: float
@@ -37,13 +38,18 @@ class NetworkLatency(Samples):
     @classmethod
     def beside(cls, samples: Samples, table: LatencyTable) -> NetworkLatency:
         """Samples taken on the table's device and core."""
-        clock = samples.median_sentinel_ns / table.sentinel_ns
+        clock = samples.median_sentinel_ns / usual_sentinel_ns(table)
         return cls(samples.iterations, samples.samples_ns, samples.sentinel_ns, clock)
 
     @property
     def comparable(self) -> bool:
         """True when the core was as fast as when the table was measured, and the samples are steady."""
         return self.same_clock and self.steady
+
+    @property
+    def verifies(self) -> bool:
+        """True when a table may be judged by it: steady, and at the table's clock more strictly than `comparable`."""
+        return self.steady and abs(self.clock - 1) <= STRICT_TOLERANCE
 
     @property
     def same_clock(self) -> bool:
@@ -65,8 +71,8 @@ class MeasuredNetwork:
 
     @property
     def good(self) -> list[NetworkLatency]:
-        """The visits that can be compared with the table."""
-        return [visit for visit in self.visits if visit.comparable]
+        """The visits that the table may be judged by."""
+        return [visit for visit in self.visits if visit.verifies]
 
     @property
     def latency_ns(self) -> float:
@@ -144,6 +150,11 @@ class NetworkJournal:
             self._add(architecture, samples_of(record))
         except (KeyError, TypeError, ValueError, ArchitectureError) as exc:
             raise FileFormatError(f"{self._journal.path}: line {number} is malformed: {exc}") from exc
+
+
+def usual_sentinel_ns(table: LatencyTable) -> float:
+    """Median over the rows of a table: the clock that its latencies were measured at."""
+    return statistics.median(row.median_sentinel_ns for row in table.rows.values())
 
 
 def networks_path(table: Path) -> Path:

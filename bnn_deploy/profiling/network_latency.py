@@ -27,8 +27,8 @@ from bnn_deploy.profiling.device import Device
 from bnn_deploy.profiling.profile import ProfileSettings
 
 PATIENCE_S = 10.0
-VISITS = 2
-EXTRA_VISITS = 4  # of a network whose visits could not be compared with the table
+VISITS = 3
+EXTRA_VISITS = 7  # of a network whose visits could not be compared with the table
 
 Progress = Callable[[int, int, NetworkLatency], None]
 
