@@ -1,0 +1,190 @@
+"""What a step executes, instruction by instruction, and what llvm-mca says of it.
+
+`replay` (native/bench/replay.cc, a build with -DBNN_BENCH=ON) runs each step of a plan once between two marks. qemu
+runs it and logs, first, the instructions of every block that it translates, then every block that it executes. So no
+loop has to be found in the machine code, none is counted by hand, and what surrounds the loops is there as well.
+
+The stream goes to llvm-mca as one long block. Calls and returns become plain branches: llvm-mca takes 100 cycles for
+what it cannot see into, but here their bodies stand in the stream. Branches are always guessed and caches always hit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnn_deploy.engine.bnn_file import plan_to_bytes
+from bnn_deploy.steps import Step
+
+PIECE = 60_000  # instructions that llvm-mca gets at a time
+MARKS = ("replay_begin", "replay_end")
+BLOCK = re.compile(rb"/([0-9a-f]{16})/")  # the address in a line of -d exec
+
+
+class TraceError(Exception):
+    """What keeps a trace from being made or priced, in one line."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How programs of an architecture are emulated, and its assembly treated."""
+
+    triple: str
+    qemu: tuple[str, ...]
+    call: re.Pattern[str]  # calls and returns, as llvm-mc prints them
+    branch: str  # what takes their place
+    little_words: bool  # instructions are 4 bytes, printed as a number
+
+    @property
+    def emulator(self) -> str:
+        if not shutil.which(self.qemu[0]):
+            raise TraceError(f"{self.qemu[0]} not found (Debian: qemu-user-static)")
+        return self.qemu[0]
+
+
+AARCH64 = Machine("aarch64", ("qemu-aarch64-static", "-cpu", "max"), re.compile(r"(bl|blr|ret)\b.*"), "b #0", True)
+X86_64 = Machine("x86_64", ("qemu-x86_64-static", "-cpu", "max"), re.compile(r"(call|ret)q?\b.*"), "jmp 0", False)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Of a row of a step, or of a whole pool or linear step."""
+
+    step: Step
+    kernel: str
+    rows: int  # that the step has
+    code: tuple[str, ...]  # assembly
+
+
+class Tracer:
+    """Traces steps with one build of `replay`.
+
+    Raises:
+        TraceError: a tool is missing, or the program failed.
+    """
+
+    def __init__(self, replay: Path, machine: Machine) -> None:
+        self._replay, self._machine = replay, machine
+        symbols = {
+            line.split()[-1]: int(line.split()[0], 16)
+            for line in run(["nm", str(replay)]).splitlines()[1:]
+            if len(line.split()) == 3
+        }
+        self._marks = [symbols[name] for name in MARKS]
+        self._assembly: dict[str, str] = {}
+
+    def trace(self, steps: Sequence[Step], isa: str) -> Iterator[Trace]:
+        """One trace for each step, with the kernels of an instruction set or one kernel by its name."""
+        with tempfile.TemporaryDirectory(prefix="bnn-trace-") as folder:
+            plan, log = Path(folder) / "plan.bnn", Path(folder) / "log"
+            plan.write_bytes(plan_to_bytes(steps))
+            command = [self._machine.emulator, *self._machine.qemu[1:], "-D", str(log)]
+            program = [str(self._replay), "--plan", str(plan), "--isa", isa]
+            run([*command, "-d", "in_asm,nochain", *program])
+            blocks = self._blocks(log)
+            log.unlink()
+            records = [json.loads(line) for line in run([*command, "-d", "exec,nochain", *program]).splitlines()]
+            streams = list(self._streams(log))
+        if len(records) != len(steps) or len(streams) != len(steps):
+            raise TraceError(f"{len(records)} records and {len(streams)} traces of {len(steps)} steps")
+        for step, record, stream in zip(steps, records, streams, strict=True):
+            raw = [word for address in stream for word in blocks[address]]
+            self._disassemble(set(raw))
+            code = tuple(self._assembly[word] for word in raw)
+            yield Trace(step, record["kernel"], record["rows"], code)
+
+    @staticmethod
+    def _blocks(log: Path) -> dict[int, list[str]]:
+        """Address of a block -> its instructions as hexadecimal digits."""
+        found: dict[int, list[str]] = {}
+        current: list[str] | None = None
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("IN:"):
+                    current = []
+                elif current is not None and (match := re.match(r"0x([0-9a-f]+):  ((?:[0-9a-f]+ ?)+) ", line)):
+                    if not current:
+                        found[int(match[1], 16)] = current
+                    current.append(match[2].strip())
+        return found
+
+    def _streams(self, log: Path) -> Iterator[list[int]]:
+        """Addresses of the blocks executed between two marks."""
+        begin, end = self._marks
+        stream: list[int] | None = None
+        with log.open("rb") as file:
+            for line in file:
+                match = BLOCK.search(line)
+                if not match:
+                    continue
+                address = int(match[1], 16)
+                if address == begin:
+                    stream = []
+                elif address == end and stream is not None:
+                    yield stream
+                    stream = None
+                elif stream is not None:
+                    stream.append(address)
+
+    def _disassemble(self, raw: set[str]) -> None:
+        """Fills the dictionary of instructions."""
+        new = sorted(raw - self._assembly.keys())
+        if not new:
+            return
+        source = "".join(self._bytes(word) + "\n" for word in new)
+        printed = run(
+            [
+                tool("LLVM_MC", "llvm-mc-19"),
+                "-disassemble",
+                f"-triple={self._machine.triple}",
+                "-mattr=+all" if self._machine.little_words else "",
+            ],
+            source,
+        )
+        texts = [line.strip() for line in printed.splitlines() if line.strip() and not line.strip().startswith(".")]
+        if len(texts) != len(new):
+            raise TraceError(f"llvm-mc printed {len(texts)} of {len(new)} instructions")
+        for word, text in zip(new, texts, strict=True):
+            self._assembly[word] = self._machine.branch if self._machine.call.fullmatch(text) else text
+
+    def _bytes(self, word: str) -> str:
+        parts = re.findall("..", word.replace(" ", ""))
+        return " ".join("0x" + part for part in (reversed(parts) if self._machine.little_words else parts))
+
+
+def cycles(code: Sequence[str], machine: Machine, cpu: str) -> float:
+    """What llvm-mca predicts for a stream."""
+    total = 0
+    for start in range(0, len(code), PIECE):
+        text = "\n".join(code[start : start + PIECE]) + "\n"
+        command = [tool("LLVM_MCA", "llvm-mca-19"), f"-mtriple={machine.triple}", f"-mcpu={cpu}", "-iterations=1"]
+        command += ["-mattr=+dotprod"] if machine.little_words else []
+        match = re.search(
+            r"Total Cycles:\s+(\d+)", run([*command, "-resource-pressure=0", "-instruction-info=0"], text)
+        )
+        if match is None:
+            raise TraceError("llvm-mca printed no total")
+        total += int(match[1])
+    return float(total)
+
+
+def run(arguments: Sequence[str], text: str | None = None) -> str:
+    done = subprocess.run([word for word in arguments if word], input=text, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise TraceError(f"{Path(arguments[0]).name}: {(done.stderr or done.stdout).strip()[:400]}")
+    return done.stdout
+
+
+def tool(variable: str, *names: str) -> str:
+    """The program that the environment names, or the first of the names that there is."""
+    found = os.environ.get(variable) or next((name for name in names if shutil.which(name)), None)
+    if found is None:
+        raise TraceError(f"none of {', '.join(names)} found (Debian: llvm-19)")
+    return found
