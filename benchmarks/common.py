@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bnn_deploy.engine.bnn_file import plan_to_bytes
 from bnn_deploy.journal import write_atomically
-from bnn_deploy.profiling.device import BOARD_BINARY, Device, device_descriptions
-from bnn_deploy.profiling.transport import LocalTransport
+from bnn_deploy.profiling.description import device_descriptions
+from bnn_deploy.profiling.device import BOARD_BINARY, Device
+from bnn_deploy.profiling.transport.local import LocalTransport
 from bnn_deploy.settings import write_json
 from bnn_deploy.steps import Shortcut, Step, StepKind
 
@@ -131,7 +132,8 @@ class Board:
         Raises:
             SystemExit: a step could not be run or gave a wrong result.
         """
-        records = self.lines(["layers", "--plan", str(plan), *self.pinned, *arguments])
+        lines = self.lines(["layers", "--plan", self.device.push(plan), *self.pinned, *arguments])
+        records = [line for line in lines if "block" not in line]
         for record in records:
             if "error" in record:
                 raise SystemExit(f"bnn-board layers: {record['error']}")

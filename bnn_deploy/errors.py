@@ -11,6 +11,7 @@ BnnDeployError
 ├── InfeasibleBudget         a latency budget below what the table allows
 ├── DataError                a data set that is missing or unreadable
 ├── DeviceError              a board that cannot be reached, or a run on it that failed
+│   └── DeviceLost           a board that is out of reach, perhaps only for a minute: reconnecting may help
 ├── ExportError              a network that the target format cannot express
 └── RuntimeUnavailable       a runtime or an optional part of this package that is not installed
 
@@ -27,6 +28,7 @@ __all__ = [
     "BnnDeployError",
     "DataError",
     "DeviceError",
+    "DeviceLost",
     "EstimateMiss",
     "ExportError",
     "FileFormatError",
@@ -87,6 +89,10 @@ class DataError(BnnDeployError):
 
 class DeviceError(BnnDeployError):
     """A device that cannot be reached, or a run on it that failed."""
+
+
+class DeviceLost(DeviceError):
+    """A device that is out of reach, perhaps only for a minute: a cable, a reboot."""
 
 
 class ExportError(BnnDeployError):

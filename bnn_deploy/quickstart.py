@@ -29,9 +29,10 @@ from bnn_deploy.latency.networks import NetworkLatency
 from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.layers import BinaryMobileNet
-from bnn_deploy.profiling.device import Device
+from bnn_deploy.profiling.device import Device, check_same_device
 from bnn_deploy.profiling.network_latency import measure_network
-from bnn_deploy.profiling.profile import ProfileSettings, profile
+from bnn_deploy.profiling.profile import profile
+from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 from bnn_deploy.runtimes.parity import Parity, check_parity
 from bnn_deploy.runtimes.registry import missing_runtimes
 from bnn_deploy.search.evolution import EvolutionSettings
@@ -56,6 +57,7 @@ class Update(Protocol):
         """`done` of `total` parts are done."""
 
 
+PATIENCE_S = 60.0  # to lose to other processes and slow phases, in each table
 FRESH_TABLES = 3  # how often rows are measured again when the clock has changed since the search
 
 FLOAT_TWIN = "float-twin"
@@ -188,15 +190,16 @@ class Quickstart:
             self._stages.append({"stage": name, "seconds": self._seconds[name]})
 
     def _profile(self) -> LatencyTable:
+        path, steps, seed = self.folder / "table.jsonl", self._space.steps(), self.settings.seed
+        if "profile" in self._seconds and path.exists():
+            table = LatencyTable.open(path)  # a second session would measure its noisy rows again: another table
+            check_same_device(table, self._device)
+            return table
+        settings, limits = ProfileSettings(), Limits(patience_s=PATIENCE_S)
         with self._stage("profile") as update:
-            return profile(
-                self._space.steps(),
-                self._device,
-                self.folder / "table.jsonl",
-                settings=ProfileSettings(),
-                seed=self.settings.seed,
-                progress=lambda done, total, row: update(done, total, row.step.key),
-            )
+            table = profile(steps, self._device, path, settings=settings, limits=limits, seed=seed, progress=update)
+            table.require(steps)
+            return table
 
     def _search(self, table: LatencyTable) -> SearchResult:
         evolution = EvolutionSettings(
@@ -300,7 +303,8 @@ class Quickstart:
         path = self.folder / f"table-now-{attempt}.jsonl"
         path.unlink(missing_ok=True)
         steps = [step for net in nets.values() for step in plan(net)]
-        return profile(steps, self._device, path, settings=ProfileSettings(), seed=self.settings.seed)
+        settings, limits = ProfileSettings(), Limits(patience_s=PATIENCE_S)
+        return profile(steps, self._device, path, settings=settings, limits=limits, seed=self.settings.seed)
 
 
 def _comparable(found: dict[str, NetworkLatency]) -> bool:

@@ -126,7 +126,7 @@ def test_a_table_of_another_build_is_refused(tmp_path: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit) as stopped:
         main(["search", "--table", str(table.path), "--out", str(tmp_path / "run")])
     assert stopped.value.code == 1
-    assert "t.jsonl: measured with cpu None, here it is" in capsys.readouterr().err
+    assert "t.jsonl: measured with cpu 'pencil', here it is" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
 

@@ -1,18 +1,19 @@
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bnn_deploy.errors import FileFormatError, InfeasibleBudget, LatencyTableMiss, TableMismatch
-from bnn_deploy.journal import Journal, encode_line
-from bnn_deploy.latency.measurement import Measurement
+from bnn_deploy.journal import encode_line
+from bnn_deploy.latency.judgement import Quality
 from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import IDENTITY, KIND, SCHEMA, LatencyTable, check_identity
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import plan
-from tests.tables import formula_ns, formula_row, formula_table
+from tests.tables import BLOCK, block, formula_ns, formula_row, formula_table, write_table
 
 SPACE = load_space("mobilenet-32")
 
@@ -24,9 +25,11 @@ def make_table(tmp_path: Path) -> LatencyTable:
 
 def test_round_trip(table: LatencyTable) -> None:
     assert set(table.rows) == set(SPACE.steps())
+    assert table.blocks == (block(0), block(1))
     for step, row in table.rows.items():
-        assert row == formula_row(step)
-        assert row.latency_ns == formula_ns(step)
+        assert table.measurements[step] == [formula_row(step, 0), formula_row(step, 1)]
+        assert (row.latency_ns, row.quality, row.attempts) == (formula_ns(step), Quality.OK, 2)
+        assert row.cold_latency_ns == 2 * formula_row(step).samples_ns[0]
 
 
 def test_statistics_are_derived() -> None:
@@ -63,10 +66,7 @@ def test_at_least_100000_architectures_per_second(table: LatencyTable) -> None:
 
 def test_a_missing_row_names_the_step_and_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "short.jsonl"
-    with Journal(path, KIND, SCHEMA, {"device": "formula"}) as journal:
-        for step in SPACE.steps()[:-3]:
-            journal.append(formula_row(step).to_json())
-    table = LatencyTable.open(path)
+    table = write_table(path, [BLOCK], [formula_row(step) for step in SPACE.steps()[:-3]])
     missing = SPACE.steps()[-3]
     with pytest.raises(
         LatencyTableMiss, match=rf"{re.escape(missing.key)}.*and 2 more.*bnn-deploy profile --device formula"
@@ -84,26 +84,47 @@ def test_infeasible_budget_answers_the_smallest_latency(table: LatencyTable) -> 
         latency.check_budget(smallest * 0.99)
 
 
-def test_rows_that_make_no_sense(tmp_path: Path, table: LatencyTable) -> None:
-    good = formula_row(SPACE.steps()[0]).to_json()
+GOOD_ROW = formula_row(SPACE.steps()[0]).to_json()
+GOOD_BLOCK = BLOCK.to_json()
+
+
+@pytest.mark.parametrize(
+    ("records", "line", "message"),
+    [
+        ([{**GOOD_ROW, "samples_ns": []}], 2, "samples_ns: expected a list of at least 1"),
+        ([{**GOOD_ROW, "samples_ns": [0]}], 2, "samples_ns: expected a whole number >= 1, got 0"),
+        ([{**GOOD_ROW, "samples_ns": [True]}], 2, "samples_ns: expected a whole number"),
+        ([{**GOOD_ROW, "iterations": 0}], 2, "iterations: expected a whole number >= 1"),
+        ([{**GOOD_ROW, "step": {}}], 2, "malformed"),
+        ([{**GOOD_ROW, "key": "another"}], 2, "malformed"),
+        ([{**GOOD_ROW, "extra": 1}], 2, "unknown member extra"),
+        ([{**GOOD_ROW, "error": "x"}], 2, "both an error and samples"),
+        ([{**GOOD_ROW, "source": "guess"}], 2, "expected measured, emulated or estimate"),
+        ([GOOD_ROW], 2, "block 0 does not stand before it"),
+        ([GOOD_BLOCK, GOOD_ROW, GOOD_ROW], 4, "stands there twice"),
+        ([GOOD_BLOCK, GOOD_BLOCK], 3, "block 0 stands there twice"),
+        ([{**GOOD_BLOCK, "sentinel_ns": []}], 2, "sentinel_ns: expected a list of at least 1"),
+        ([{**GOOD_BLOCK, "wall_sampled_ns": 0}], 2, "wall_sampled_ns: expected a whole number >= 1"),
+        ([{**GOOD_BLOCK, "before": {}}], 2, "state: utc_ns is missing"),
+        ([{**GOOD_BLOCK, "before": None}], 2, "state: expected an object, got None"),
+        ([{"type": "guess"}], 2, "expected a row or a block, found 'guess'"),
+    ],
+)
+def test_lines_that_make_no_sense(tmp_path: Path, records: list[dict[str, object]], line: int, message: str) -> None:
     path = tmp_path / "bad.jsonl"
-    bad_rows = [
-        {**good, "samples_ns": []},
-        {**good, "samples_ns": [0]},
-        {**good, "iterations": 0},
-        {**good, "step": {}},
-        {**good, "extra": 1},
-    ]
-    for bad in bad_rows:
-        with pytest.raises(FileFormatError, match=r"malformed|no latency"):
-            Measurement.from_json(bad)
-        header = encode_line({"kind": KIND, "schema": SCHEMA})
-        path.write_bytes(header + encode_line(bad))
-        with pytest.raises(FileFormatError, match=r"bad.jsonl: line 2"):
-            LatencyTable.open(path)
-    path.write_bytes(encode_line({"kind": KIND, "schema": SCHEMA}) + 2 * encode_line(good))
-    with pytest.raises(FileFormatError, match="stands there twice"):
+    path.write_bytes(b"".join(map(encode_line, [{"kind": KIND, "schema": SCHEMA}, *records])))
+    with pytest.raises(FileFormatError, match=rf"bad.jsonl: line {line}: .*{message}"):
         LatencyTable.open(path)
+
+
+def test_a_failed_row_is_a_miss_that_tells_why(tmp_path: Path) -> None:
+    step = SPACE.steps()[0]
+    failed = replace(formula_row(step), samples_ns=(), cold_samples_ns=(), error="output is wrong")
+    table = write_table(tmp_path / "t.jsonl", [BLOCK], [failed])
+    assert step not in table.rows
+    assert table.failed == {step: "output is wrong"}
+    with pytest.raises(LatencyTableMiss, match="failed there: output is wrong; measure it with"):
+        table.latency_ns(step)
 
 
 @pytest.mark.parametrize("name", IDENTITY)

@@ -34,6 +34,13 @@ def board(*arguments: object, expect: int = 0) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def layers(*arguments: object) -> list[dict[str, object]]:
+    """The rows of one run of `layers`."""
+    before, *rows, after = board("layers", *arguments)
+    assert list(before) == list(after) == ["block"]
+    return rows
+
+
 @pytest.fixture
 def plan_file(tmp_path: Path) -> Path:
     real = network(Block(8, 16), doubling=Doubling.REAL)
@@ -61,24 +68,14 @@ def test_build_info() -> None:
     assert "-ffp-contract=off" in info["flags"]
 
 
-def test_facts() -> None:
-    (facts,) = board("facts")
-    expected = {"schema", "cpu", "machine", "isa", "best_isa", "cores", "caches", "governor", "cur_khz", "max_khz"}
-    assert set(facts) == expected | {"kernel_release", "os", "page_bytes", "version", "compiler", "flags"}
-    assert facts["schema"] == 1
-    assert facts["version"] == bnn_deploy.__version__
-    assert facts["best_isa"] == _native.build_info()["isa"]
-    assert sorted(facts["isa"]) == sorted(_native.isas())  # type: ignore[call-overload]
-
-
 def test_layers(plan_file: Path) -> None:
-    rows = board("layers", "--plan", plan_file, "--seed", 3, *QUICK)
+    rows = layers("--plan", plan_file, "--seed", 3, *QUICK)
     steps = len(plan(ARCHITECTURE)) + len(plan(network(Block(8, 16), doubling=Doubling.REAL))) + 1
     assert sorted(int(str(row["index"])) for row in rows) == list(range(steps))
     names = {kernel.name for kernel in available_kernels()}
     for row in rows:
         assert row["checked"] is True
-        assert row["cold"] is False
+        assert "cold_samples_ns" not in row
         assert int(str(row["iterations"])) >= 1
         for key in ("samples_ns", "sentinel_ns"):
             samples = row[key]
@@ -98,16 +95,14 @@ def methods(names: object) -> list[str]:
 
 def test_a_table_row_times_the_kernel_that_the_engine_runs(plan_file: Path) -> None:
     plan_file.write_bytes(plan_to_bytes(plan(ARCHITECTURE)))
-    rows = {int(str(row["index"])): row["kernel"] for row in board("layers", "--plan", plan_file, *QUICK)}
+    rows = {int(str(row["index"])): row["kernel"] for row in layers("--plan", plan_file, *QUICK)}
     engine = Network(to_bytes(random_graph(ARCHITECTURE, np.random.default_rng(1))))
     assert methods([rows[index] for index in range(len(rows))]) == methods(engine.kernels)
 
 
 def test_layers_options(plan_file: Path) -> None:
-    scalar = board("layers", "--plan", plan_file, "--isa", "scalar", "--cold", *QUICK)
-    for row in scalar:
-        assert row["cold"] is True
-        assert row["iterations"] == 1
+    for row in layers("--plan", plan_file, "--isa", "scalar", "--cold-samples", 2, *QUICK):
+        assert [len(row[key]) for key in ("samples_ns", "cold_samples_ns")] == [3, 2]  # type: ignore[arg-type]
         assert "avx" not in str(row["kernel"])
         assert "neon" not in str(row["kernel"])
 
@@ -116,7 +111,7 @@ def test_a_kernel_that_does_not_fit_is_an_error_of_its_row(plan_file: Path) -> N
     special = [kernel.name for kernel in available_kernels() if kernel.supported and "depthwise" in kernel.name]
     if not special:
         pytest.skip("this CPU has no depthwise kernel")
-    rows = board("layers", "--plan", plan_file, "--isa", special[0], *QUICK)
+    rows = layers("--plan", plan_file, "--isa", special[0], *QUICK)
     failed = [row for row in rows if "error" in row]
     assert failed
     assert all("does not support" in str(row["error"]) and "samples_ns" not in row for row in failed)
@@ -150,6 +145,41 @@ def test_net(tmp_path: Path) -> None:
     assert int(str(threads["section_ns"])) > 0
 
 
+def test_a_block_says_what_happened_around_its_rows(plan_file: Path) -> None:
+    before, *rows, after = (dict(line) for line in board("layers", "--plan", plan_file, "--core", 0, *QUICK))
+    first, last = before["block"], after["block"]
+    assert isinstance(first, dict)
+    assert isinstance(last, dict)
+    assert set(first) == {"before"}
+    assert set(last) == {"after", "wall_ns", "cpu_ns", "wall_sampled_ns", "preempted", "sentinel_ns"}
+    assert set(first["before"]) == set(last["after"])
+    assert first["before"]["core"] == last["after"]["core"] == 0
+    assert last["after"]["utc_ns"] - first["before"]["utc_ns"] > 0
+    assert 0 < last["cpu_ns"] <= 1.01 * last["wall_sampled_ns"] < last["wall_ns"]
+    assert last["sentinel_ns"] == rows[0]["sentinel_ns"]
+
+
+def test_outputs_and_sums_are_those_of_the_engine(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    graph = random_graph(ARCHITECTURE, rng)
+    images = random_images(ARCHITECTURE, 3, rng)
+    model, image_file, output, sums = (tmp_path / name for name in ("net.bnn", "images.f32", "out.f32", "sums.i32"))
+    model.write_bytes(to_bytes(graph))
+    images.tofile(image_file)
+    (record,) = board("net", "--model", model, "--input", image_file, "--output", output, "--sums", sums)
+    assert record["images"] == 3
+    assert "samples_ns" not in record
+    engine = Network(to_bytes(graph))
+    results = np.fromfile(output, np.float32)
+    assert np.array_equal(results, np.concatenate([engine.run(image).reshape(-1) for image in images]))
+    expected = [step.sums.reshape(-1) for step in engine.trace(images[0]) if step.sums is not None]
+    assert len(expected) > 2
+    assert np.array_equal(np.fromfile(sums, np.int32), np.concatenate(expected))
+    images[:, :-1].tofile(image_file)
+    assert board("net", "--model", model, "--input", image_file, "--output", output, expect=1) == []
+    board("net", "--model", model, "--input", image_file, "--output", tmp_path / "none" / "x", expect=1)
+
+
 def test_exit_codes(tmp_path: Path, plan_file: Path) -> None:
     wrong = [
         [],
@@ -159,6 +189,10 @@ def test_exit_codes(tmp_path: Path, plan_file: Path) -> None:
         ["facts", "--x"],
         ["net", "--samples", "0"],
         ["net", "--threads", "0"],
+        ["net", "--model", "x", "--output", "y"],
+        ["state", "--core", "x"],
+        ["hold"],
+        ["hold", "--core", "0", "--khz", "1000", "--governor", "performance"],
     ]
     wrong += [["layers", "--plan", "x", "--samples", "3x"], ["layers", "--plan", str(plan_file), "--isa", "magic"]]
     for arguments in wrong:
@@ -179,5 +213,15 @@ def test_exit_codes(tmp_path: Path, plan_file: Path) -> None:
 
 def test_help() -> None:
     done = subprocess.run([BOARD, "--help"], capture_output=True, text=True, check=True)
-    for word in ("facts", "layers", "net", "--min-sample-ns", "--cold", "--threads", "Exit code"):
+    for word in (
+        "facts",
+        "state",
+        "hold",
+        "layers",
+        "net",
+        "--min-sample-ns",
+        "--cold-samples",
+        "--threads",
+        "Exit code",
+    ):
         assert word in done.stdout

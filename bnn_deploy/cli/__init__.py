@@ -25,6 +25,7 @@ COMMANDS = {
     "quickstart": "The whole road on the built-in digits: profile, search, train, export, verify.",
     "devices": "List the devices that can be measured.",
     "profile": "Measure every step of a space on a device: its latency table.",
+    "tables": "List, show, check, compare and merge latency tables.",
     "search": "Find an architecture by evolution over a space, under a table's latencies.",
     "train": "Train an architecture, or a search's winner, from scratch.",
     "export": "Write a trained network as .onnx, .tflite and .bnn.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -47,8 +47,15 @@ class _PlainStage:
 @contextmanager
 def stage(name: str) -> Iterator[Stage]:
     """Progress of one stage: a bar on a terminal, lines elsewhere."""
+    with stages([name]) as (only,):
+        yield only
+
+
+@contextmanager
+def stages(names: Sequence[str]) -> Iterator[list[Stage]]:
+    """Progress of several stages side by side, one for each name; each may be told of from a thread of its own."""
     if not sys.stderr.isatty():
-        yield _PlainStage(name)
+        yield [_PlainStage(name) for name in names]
         return
     columns = [
         TextColumn("{task.description:<28}"),
@@ -59,7 +66,7 @@ def stage(name: str) -> Iterator[Stage]:
         TextColumn("[dim]{task.fields[text]}"),
     ]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield _LiveStage(progress, name)
+        yield [_LiveStage(progress, name) for name in names]
 
 
 def say(text: str) -> None:

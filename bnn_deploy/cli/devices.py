@@ -7,7 +7,8 @@ from dataclasses import asdict
 import click
 
 from bnn_deploy.cli.options import json_option
-from bnn_deploy.profiling.device import device_descriptions, open_device
+from bnn_deploy.profiling.description import device_descriptions
+from bnn_deploy.profiling.device import open_device
 from bnn_deploy.report.tables import print_json, print_table
 
 

@@ -2,81 +2,105 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from bnn_deploy.cli.console import say, stage
+from bnn_deploy.cli.console import say, stages
 from bnn_deploy.cli.options import default_table, json_option, seed_option, space_option
-from bnn_deploy.latency.measurement import Measurement
+from bnn_deploy.cli.table_view import print_report, print_rows, report_json, row_json
+from bnn_deploy.errors import BnnDeployError
+from bnn_deploy.latency.check import check
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.device import open_device
-from bnn_deploy.profiling.profile import ProfileSettings, profile
-from bnn_deploy.report.tables import print_json, print_table, us
+from bnn_deploy.profiling.parallel import Job, profile_all
+from bnn_deploy.profiling.protocol import Limits, ProfileSettings
+from bnn_deploy.report.tables import print_json
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import Step
 
-_DEFAULTS = ProfileSettings()
+_DEFAULTS, _LIMITS = ProfileSettings(), Limits()
 
 
 @click.command()
-@click.option("--device", "device_name", default="host", show_default=True, help="See `bnn-deploy devices`.")
+@click.option("--device", "devices", multiple=True, help="See `bnn-deploy devices`; repeatable  [default: host].")
 @space_option
 @click.option("--classes", type=click.IntRange(min=1), help="Of the classifier, if not the space's own.")
 @click.option("--out", type=click.Path(path_type=Path), help="The table  [default: runs/tables/DEVICE.jsonl].")
 @click.option("--isa", default=_DEFAULTS.isa, show_default=True, help="Force an instruction set.")
-@click.option("--samples", type=click.IntRange(min=3), default=_DEFAULTS.samples, show_default=True, help="Per row.")
+@click.option("--samples", type=click.IntRange(min=3), default=_DEFAULTS.samples, show_default=True, help="Per block.")
+@click.option("--cold-samples", type=click.IntRange(min=0), default=_DEFAULTS.cold_samples, show_default=True)
+@click.option("--governor", default=_DEFAULTS.governor, show_default=True, help="While measuring, where permitted.")
+@click.option("--khz", type=click.IntRange(min=1), help="Lock the clock instead, where permitted.")
+@click.option("--max-temperature", type=float, help="Wait while the board is hotter, degrees Celsius.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=_LIMITS.patience_s,
+    show_default=True,
+    help="Seconds to lose, in all, to other processes and slow phases before rows are marked.",
+)
+@click.option("--allow-emulated", is_flag=True, help="Measure an emulated board, too; the table is marked.")
 @seed_option
 @json_option
 def command(
-    device_name: str,
+    devices: tuple[str, ...],
     space_name: str,
     classes: int | None,
     out: Path | None,
     isa: str,
     samples: int,
+    cold_samples: int,
+    governor: str,
+    khz: int | None,
+    max_temperature: float | None,
+    patience: float,
+    allow_emulated: bool,
     seed: int,
     as_json: bool,
 ) -> None:
     """Measure every step that a space can need, on a device, into a latency table.
 
-    Rows that the table holds already are kept: run it again after an interruption, or for another space. Each row is on
-    the disk before the next one is measured.
+    What the table holds already is kept: run it again after an interruption, for another space, or to measure again
+    what stayed noisy. Several devices are measured side by side, each into a table of its own. Exit code 1 when a row
+    is missing or a table must not be trusted; `bnn-deploy tables check` tells why.
 
     \b
     Examples:
       bnn-deploy profile --device host --space mobilenet-32
-      bnn-deploy profile --space mobilenet-224 --out tables/host-224.jsonl
+      bnn-deploy profile --device rpi4 --device rpi5 --space mobilenet-224
     """
+    names = list(dict.fromkeys(devices)) or ["host"]
+    if out and len(names) > 1:
+        raise click.UsageError("--out names one table; with several devices each table is runs/tables/DEVICE.jsonl")
     space = load_space(space_name)
-    space = space if classes is None else space.with_classes(classes)
-    path = out or default_table(device_name)
-    device = open_device(device_name)
-    try:
-        with stage(f"profile {device_name}") as bar:
-
-            def progress(done: int, total: int, row: Measurement) -> None:
-                bar.update(done, total, f"{row.step.key}: {us(row.latency_ns)}")
-
-            settings = ProfileSettings(samples=samples, isa=isa)
-            table = profile(space.steps(), device, path, settings=settings, seed=seed, progress=progress)
-    finally:
-        device.close()
+    steps = (space if classes is None else space.with_classes(classes)).steps()
+    settings = ProfileSettings(samples=samples, isa=isa, cold_samples=cold_samples, governor=governor, khz=khz)
+    limits = Limits(max_temperature_c=max_temperature, patience_s=patience)
+    with stages([f"profile {name}" for name in names]) as bars:
+        jobs = [
+            Job(name, out or default_table(name), settings, limits, seed, allow_emulated, bar.update)
+            for name, bar in zip(names, bars, strict=True)
+        ]
+        results = profile_all(jobs, steps)
+    told = [_tell(job, result, steps, as_json) for job, result in zip(jobs, results, strict=True)]
     if as_json:
-        print_json({"table": str(path), "device": table.device, "rows": [_json_row(table, s) for s in space.steps()]})
-        return
-    columns = ["step", "median", "p10", "p90", "binary MAC/ns", "kernel", "quality"]
-    print_table(f"{path}", columns, [_text_row(table.rows[step]) for step in space.steps()])
-    noisy = sum(table.rows[step].quality != "ok" for step in space.steps())
-    say(f"{len(space.steps())} steps of {space_name} in {path}, {noisy} noisy")
+        print_json({"tables": [data for data, _ in told]})
+    if not all(good for _, good in told):
+        sys.exit(1)
 
 
-def _json_row(table: LatencyTable, step: Step) -> dict[str, object]:
-    row = table.rows[step]
-    return {"key": step.key, "latency_ns": row.latency_ns, "kernel": row.kernel, "quality": row.quality}
-
-
-def _text_row(row: Measurement) -> list[str]:
-    rate = f"{row.step.macs / row.latency_ns:.0f}" if row.step.kind.value == "bconv2d" else ""
-    times = [us(row.latency_ns), us(row.percentile_ns(10)), us(row.percentile_ns(90))]
-    return [row.step.key, *times, rate, row.kernel, row.quality]
+def _tell(job: Job, result: LatencyTable | BnnDeployError, steps: Sequence[Step], as_json: bool) -> tuple[object, bool]:
+    """One device's result on the screen; its JSON, and whether it is complete and to be trusted."""
+    if isinstance(result, BnnDeployError):
+        say(f"error: {result}")
+        return {"device": job.device, "table": str(job.path), "error": str(result)}, False
+    report = check(result)
+    if not as_json:
+        print_rows(str(job.path), result, steps)
+        print_report(report)
+        say(f"{sum(step in result.rows for step in steps)} of {len(steps)} steps in {job.path}")
+    rows = [row_json(result, step) for step in steps]
+    data = {"device": job.device, "table": str(job.path), "rows": rows, "check": report_json(report)}
+    return data, report.passed and all(step in result.rows for step in steps)

@@ -9,6 +9,7 @@ import click
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.cli.options import json_option
+from bnn_deploy.cli.table_view import show_table
 from bnn_deploy.cost import network_cost, step_cost
 from bnn_deploy.errors import FileFormatError, UnknownName
 from bnn_deploy.latency.table import LatencyTable
@@ -36,7 +37,7 @@ def command(what: str, as_json: bool) -> None:
     if path.is_dir():
         _show_folder(path, as_json)
     elif path.suffix == ".jsonl" and path.exists():
-        _show_table(LatencyTable.open(path), as_json)
+        show_table(LatencyTable.open(path), as_json)
     elif path.suffix == ".bnn" and path.exists():
         _show_bnn(path, as_json)
     elif what in reference_names():
@@ -47,21 +48,6 @@ def command(what: str, as_json: bool) -> None:
         raise FileFormatError(f"{what}: no such file or folder")
     else:
         raise UnknownName("file, space or reference architecture", what, [*preset_names(), *reference_names()])
-
-
-def _show_table(table: LatencyTable, as_json: bool) -> None:
-    if as_json:
-        rows = [
-            {"key": step.key, "latency_ns": row.latency_ns, "source": row.source} for step, row in table.rows.items()
-        ]
-        print_json({"header": dict(table.header), "rows": rows})
-        return
-    names = ("device", "cpu", "isa", "core", "utc", "source", "binary_sha256", "settings")
-    print_table(f"{table.path}", ["fact", "value"], [[name, str(table.header.get(name))] for name in names])
-    body = [
-        [step.key, latency(row.latency_ns, row.source), row.kernel, row.quality] for step, row in table.rows.items()
-    ]
-    print_table(f"{len(body)} rows", ["step", "median", "kernel", "quality"], body)
 
 
 def _show_bnn(path: Path, as_json: bool) -> None:

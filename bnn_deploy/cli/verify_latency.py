@@ -13,7 +13,7 @@ from bnn_deploy.architecture import Architecture
 from bnn_deploy.cli.console import say, stage
 from bnn_deploy.errors import DeviceError, FileFormatError, SpaceError
 from bnn_deploy.latency.correction import Coefficients, Correction, correction_path
-from bnn_deploy.latency.networks import NetworkLatency, networks_path
+from bnn_deploy.latency.networks import networks_path
 from bnn_deploy.latency.predict import predict_ns
 from bnn_deploy.latency.statistics import Agreement, Estimate
 from bnn_deploy.latency.table import LatencyTable
@@ -48,12 +48,7 @@ def verify_latency(
     try:
         check_same_device(table, device)
         with stage(f"verify {table.device}") as bar:
-
-            def progress(done: int, total: int, visit: NetworkLatency) -> None:
-                why = "" if visit.verifies else "another clock, again" if visit.steady else "unsteady, again"
-                bar.update(done, total, f"{us(visit.latency_ns)} {why}".rstrip())
-
-            measured = measure_networks(nets, device, table, visits=visits, seed=seed, progress=progress)
+            measured = measure_networks(nets, device, table, visits=visits, seed=seed, progress=bar.update)
     finally:
         device.close()
     stored = correction_path(path)

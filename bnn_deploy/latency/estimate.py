@@ -163,4 +163,4 @@ def row_bytes(step: Step) -> float:
 
 
 def _cycles(model: Mapping[str, float], loops: Loops) -> float:
-    return sum(cycles * getattr(loops, name) for name, cycles in model.items())
+    return sum((cycles * float(getattr(loops, name)) for name, cycles in model.items()), 0.0)

@@ -38,7 +38,7 @@ class NetworkLatency(Samples):
     @classmethod
     def beside(cls, samples: Samples, table: LatencyTable) -> NetworkLatency:
         """Samples taken on the table's device and core."""
-        clock = samples.median_sentinel_ns / usual_sentinel_ns(table)
+        clock = samples.median_sentinel_ns / table.usual_sentinel_ns
         return cls(samples.iterations, samples.samples_ns, samples.sentinel_ns, clock)
 
     @property
@@ -150,11 +150,6 @@ class NetworkJournal:
             self._add(architecture, samples_of(record))
         except (KeyError, TypeError, ValueError, ArchitectureError) as exc:
             raise FileFormatError(f"{self._journal.path}: line {number} is malformed: {exc}") from exc
-
-
-def usual_sentinel_ns(table: LatencyTable) -> float:
-    """Median over the rows of a table: the clock that its latencies were measured at."""
-    return statistics.median(row.median_sentinel_ns for row in table.rows.values())
 
 
 def networks_path(table: Path) -> Path:

@@ -1,19 +1,28 @@
-"""A latency table: rows measured on one device with one build of the kernels, as an append-only JSON-lines file."""
+"""A latency table: what was measured on one device with one build of the kernels, as an append-only JSON-lines file.
+
+After the header stand blocks (the conditions) and rows (each one step in one block), in the order in which they were
+measured; a step may stand there several times. `LatencyTable.rows` is what they say together, see judgement.py. The
+members of each line are in table.schema.json.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from bnn_deploy.errors import FileFormatError, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import read_journal
+from bnn_deploy.latency.block import Block
+from bnn_deploy.latency.judgement import Judgement, Row
 from bnn_deploy.latency.measurement import MEASURED, Measurement
 from bnn_deploy.steps import Step
 
 KIND = "bnn-deploy latency table"
-SCHEMA = 1  # 1: first version
+SCHEMA = 2  # 1: one row per step, no blocks. 2: blocks; a row for each block in which a step was measured
 
 # What must agree for two measurements to stand in one table.
 IDENTITY = ("device", "cpu", "binary_sha256", "isa", "settings", "source")
@@ -21,17 +30,27 @@ IDENTITY = ("device", "cpu", "binary_sha256", "isa", "settings", "source")
 
 @dataclass(frozen=True, slots=True)
 class LatencyTable:
-    """Rows by step.
+    """What was measured, and what it says of each step.
 
     Args:
         path: where it was read from; named in every error.
         header: device, facts, build and settings of the measurement.
-        rows: step -> measurement.
+        blocks: conditions, in the order in which they were measured.
+        measurements: step -> all that was measured of it, failures included.
     """
 
     path: Path
     header: Mapping[str, object]
-    rows: Mapping[Step, Measurement] = field(default_factory=dict)
+    blocks: Sequence[Block] = ()
+    measurements: Mapping[Step, Sequence[Measurement]] = field(default_factory=dict)
+    judgement: Judgement = field(init=False, compare=False)
+    rows: Mapping[Step, Row] = field(init=False)  # step -> its row; without those that failed every time
+
+    def __post_init__(self) -> None:
+        judgement = Judgement(self.blocks)
+        rows = ((step, judgement.row(found)) for step, found in self.measurements.items())
+        object.__setattr__(self, "judgement", judgement)
+        object.__setattr__(self, "rows", {step: found for step, found in rows if found})
 
     @classmethod
     def open(cls, path: Path) -> LatencyTable:
@@ -41,16 +60,22 @@ class LatencyTable:
             FileFormatError: missing, truncated before its header, altered, or of another schema.
         """
         header, records = read_journal(path, KIND, SCHEMA)
-        rows: dict[Step, Measurement] = {}
+        table = cls(path, header)
+        blocks: dict[int, Block] = {}
+        measurements: dict[Step, list[Measurement]] = {}
         for number, record in enumerate(records, start=2):
             try:
-                row = Measurement.from_json(record)
+                _read(record, blocks, measurements)
             except FileFormatError as exc:
                 raise FileFormatError(f"{path}: line {number}: {exc}") from exc
-            if row.step in rows:
-                raise FileFormatError(f"{path}: line {number}: {row.step.key} stands there twice")
-            rows[row.step] = row
-        return cls(path, header, rows)
+        return table.extended(blocks.values(), (entry for found in measurements.values() for entry in found))
+
+    def extended(self, blocks: Iterable[Block], measurements: Iterable[Measurement]) -> LatencyTable:
+        """This table and more measurements; the file stays as it is."""
+        together = {step: list(found) for step, found in self.measurements.items()}
+        for entry in measurements:
+            together.setdefault(entry.step, []).append(entry)
+        return LatencyTable(self.path, self.header, (*self.blocks, *blocks), together)
 
     @property
     def device(self) -> str:
@@ -69,13 +94,39 @@ class LatencyTable:
 
     @property
     def source(self) -> str:
-        """ "measured", or "estimate:..."."""
+        """ "measured", "emulated" or "estimate:..."."""
         return str(self.header.get("source", MEASURED))
 
     @property
     def sentinel_ns(self) -> float:
-        """The fastest sentinel among the rows, that is the clock at its best; infinite for an empty table."""
-        return min((row.median_sentinel_ns for row in self.rows.values()), default=math.inf)
+        """The fastest sentinel among the blocks, that is the clock at its best; infinite without blocks."""
+        return self.judgement.fastest_sentinel_ns
+
+    @property
+    def usual_sentinel_ns(self) -> float:
+        """The sentinel beside the samples of the rows, in the median: the clock that the table tells of."""
+        sentinels = {block.number: block.median_sentinel_ns for block in self.blocks}
+        counted = [entry.block for row in self.rows.values() for entry in row.counted if entry.block is not None]
+        return float(np.median([sentinels[number] for number in counted])) if counted else math.inf
+
+    @property
+    def set_aside(self) -> Mapping[int, str]:
+        """Number of a block that does not count -> why."""
+        return self.judgement.set_aside
+
+    @property
+    def failed(self) -> Mapping[Step, str]:
+        """Steps that failed whenever they were measured, and how at last."""
+        return {step: str(found[-1].error) for step, found in self.measurements.items() if step not in self.rows}
+
+    @property
+    def next_block(self) -> int:
+        """A number that no block has."""
+        return max((block.number for block in self.blocks), default=-1) + 1
+
+    def counting(self, step: Step) -> list[Measurement]:
+        """The step's measurements in blocks that count; failures do not."""
+        return [entry for entry in self.measurements.get(step, ()) if self.judgement.counts(entry)]
 
     def latency_ns(self, step: Step) -> float:
         """Median latency of a step, nanoseconds.
@@ -96,10 +147,31 @@ class LatencyTable:
 
     def _miss(self, steps: list[Step]) -> LatencyTableMiss:
         more = f" (and {len(steps) - 1} more)" if len(steps) > 1 else ""
+        why = self.failed.get(steps[0])
         return LatencyTableMiss(
-            f"{self.path}: no measurement of {steps[0].key!r}{more}; measure it with "
-            f"`bnn-deploy profile --device {self.device} --space SPACE --out {self.path}`"
+            f"{self.path}: no measurement of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
+            f"measure it with `bnn-deploy profile --device {self.device} --space SPACE --out {self.path}`"
         )
+
+
+def _read(record: Mapping[str, object], blocks: dict[int, Block], measurements: dict[Step, list[Measurement]]) -> None:
+    """One line after the header."""
+    kind = record.get("type")
+    if kind == "block":
+        block = Block.from_json(record)
+        if block.number in blocks:
+            raise FileFormatError(f"block {block.number} stands there twice")
+        blocks[block.number] = block
+    elif kind == "row":
+        found = Measurement.from_json(record)
+        others = measurements.setdefault(found.step, [])
+        if not found.error and any(other.block == found.block and not other.error for other in others):
+            raise FileFormatError(f"{found.step.key} of block {found.block} stands there twice")
+        if found.block is not None and found.block not in blocks:
+            raise FileFormatError(f"{found.step.key}: block {found.block} does not stand before it")
+        others.append(found)
+    else:
+        raise FileFormatError(f"expected a row or a block, found {kind!r}")
 
 
 def check_identity(path: Path, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:

@@ -2,14 +2,15 @@
 
 A network is measured by `bnn-board net`, with the table's settings. Many networks are visited in rounds, each round in
 a freshly shuffled order, so that a slow minute hits all of them a little; the sentinel runs beside every sample, and a
-visit at another clock than the table's, or with unsteady samples, is repeated in a later round. Every visit is in the
+visit at another clock than the table's, or with unsteady samples, is repeated in a later round. The board is guarded as
+in a profile. Every visit is in the
 journal, fsynced, before the next one begins: an interruption costs one visit.
 """
 
 from __future__ import annotations
 
-import datetime
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,18 +20,23 @@ import numpy as np
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.engine.bnn_file import write_bnn
 from bnn_deploy.engine.invented import invented_graph
-from bnn_deploy.errors import DeviceError
+from bnn_deploy.errors import DeviceError, DeviceLost
 from bnn_deploy.latency.measurement import Samples
 from bnn_deploy.latency.networks import MeasuredNetwork, NetworkJournal, NetworkLatency, samples_of
 from bnn_deploy.latency.table import LatencyTable
+from bnn_deploy.profiling.blocks import utc_now
 from bnn_deploy.profiling.device import Device
-from bnn_deploy.profiling.profile import ProfileSettings
+from bnn_deploy.profiling.guard import Guard
+from bnn_deploy.profiling.patience import Patience
+from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 
 PATIENCE_S = 10.0
 VISITS = 3
 EXTRA_VISITS = 7  # of a network whose visits could not be compared with the table
 
-Progress = Callable[[int, int, NetworkLatency], None]
+LOSSES = 5  # of the connection, without a visit between
+
+Progress = Callable[[int, int, str], None]
 
 
 def measure_network(model: Path, device: Device, table: LatencyTable) -> NetworkLatency:
@@ -55,6 +61,7 @@ def measure_networks(
     table: LatencyTable,
     *,
     visits: int = VISITS,
+    limits: Limits | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[MeasuredNetwork]:
@@ -64,34 +71,81 @@ def measure_networks(
 
     Args:
         visits: good ones wanted for each network.
+        limits: how long to wait for a board that went away.
         seed: of the order, and of the constants.
-        progress: called with (good visits, wanted visits, newest visit).
+        progress: called with (good visits, wanted visits, what happened last).
 
     Raises:
-        DeviceError: the board failed.
+        DeviceError: the board failed, stayed away, or somebody else measures there.
         TableMismatch, FileFormatError: the journal is another table's, or damaged.
     """
-    wanted = list(dict.fromkeys(architectures))
-    rng = np.random.default_rng(seed)
-    with NetworkJournal(table) as journal, tempfile.TemporaryDirectory(prefix="bnn-network-") as folder:
-        model = Path(folder) / "network.bnn"
-        tries = dict.fromkeys(wanted, visits + EXTRA_VISITS)  # in this call: old failures do not use up its patience
-        while waiting := [net for net in wanted if _missing(journal, net, visits) and tries[net]]:
-            for index in rng.permutation(len(waiting)):
-                net = waiting[index]
-                write_bnn(model, invented_graph(net, seed))
-                visit = journal.append(net, _run(model, device, table), _now())
-                tries[net] -= 1
-                if progress:
-                    missing = sum(_missing(journal, each, visits) for each in wanted)
-                    progress(len(wanted) * visits - missing, len(wanted) * visits, visit)
-        return [journal.networks[net] for net in wanted]
+    visiting = _Visits(list(dict.fromkeys(architectures)), device, table, visits, seed, progress)
+    with NetworkJournal(table) as journal:
+        visiting.finish(journal, Patience(limits or Limits(), visiting.tell, threading.Event()))
+        return [journal.networks[net] for net in visiting.wanted]
 
 
-def _missing(journal: NetworkJournal, net: Architecture, visits: int) -> int:
-    """Good visits that a network still needs."""
-    known = journal.networks.get(net)
-    return max(visits - (len(known.good) if known else 0), 0)
+class _Visits:
+    """The visits that a call has to make."""
+
+    def __init__(
+        self,
+        wanted: list[Architecture],
+        device: Device,
+        table: LatencyTable,
+        visits: int,
+        seed: int,
+        progress: Progress | None,
+    ) -> None:
+        self.wanted = wanted
+        self._device, self._table, self._visits, self._seed = device, table, visits, seed
+        self._progress = progress
+        self._rng = np.random.default_rng(seed)
+        self._tries = dict.fromkeys(wanted, visits + EXTRA_VISITS)  # old failures do not use up a new call's patience
+        self._done = 0
+
+    def finish(self, journal: NetworkJournal, patience: Patience) -> None:
+        """Make them; a board that goes away is waited for."""
+        settings, losses = ProfileSettings.of(self._table), 0
+        while self._waiting(journal):
+            known = self._count(journal)
+            try:
+                with Guard(self._device, settings, self._table.core, self.tell):
+                    self._rounds(journal)
+            except DeviceLost as lost:
+                losses = 1 if self._count(journal) > known else losses + 1
+                if losses > LOSSES:
+                    raise
+                patience.reconnect(self._device, lost)
+
+    def tell(self, text: str) -> None:
+        """Progress: (good visits, visits wanted, what happened last)."""
+        if self._progress:
+            self._progress(self._done, len(self.wanted) * self._visits, text)
+
+    def _rounds(self, journal: NetworkJournal) -> None:
+        with tempfile.TemporaryDirectory(prefix="bnn-network-") as folder:
+            model = Path(folder) / "network.bnn"
+            while waiting := self._waiting(journal):
+                for index in self._rng.permutation(len(waiting)):
+                    net = waiting[index]
+                    write_bnn(model, invented_graph(net, self._seed))
+                    visit = journal.append(net, _run(model, self._device, self._table), utc_now())
+                    self._tries[net] -= 1
+                    self._done = self._count(journal)
+                    why = "" if visit.verifies else "another clock, again" if visit.steady else "unsteady, again"
+                    self.tell(f"{visit.latency_ns / 1e6:.3f} ms {why}".rstrip())
+
+    def _waiting(self, journal: NetworkJournal) -> list[Architecture]:
+        return [net for net in self.wanted if self._good(journal, net) < self._visits and self._tries[net]]
+
+    def _count(self, journal: NetworkJournal) -> int:
+        return sum(self._good(journal, net) for net in self.wanted)
+
+    def _good(self, journal: NetworkJournal, net: Architecture) -> int:
+        """Good visits to a network, as many as are wanted at most."""
+        known = journal.networks.get(net)
+        return min(len(known.good), self._visits) if known else 0
 
 
 def _badness(found: NetworkLatency) -> tuple[bool, bool, float]:
@@ -107,7 +161,3 @@ def _run(model: Path, device: Device, table: LatencyTable) -> Samples:
         except ValueError as exc:
             raise DeviceError(f"{device.name}: {model.name}: a wrong answer from the board: {exc}") from exc
     raise DeviceError(f"{device.name}: {model.name}: expected samples from the board, got none")
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")

@@ -7,7 +7,6 @@
 #include <cstring>
 
 #include "doors/board/commands.h"
-#include "doors/board/facts.h"
 #include "doors/build_info.h"
 
 namespace {
@@ -15,13 +14,28 @@ namespace {
 constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit networks take on it
 
   bnn-board facts
-      One JSON object: CPU, instruction sets, caches, clock, kernel, build.
+      One JSON object: CPU, instruction sets, cores, caches, clocks, memory, kernel, build. What the
+      system does not tell is null. "emulated": in qemu-user, where no time means anything.
+
+  bnn-board state [--core N]
+      How the board is now, one JSON object: {"utc_ns", "core", "cur_khz", "clock_khz",
+      "temperature_mc", "throttled", "load1", "free_bytes", "steal_ticks"}. "cur_khz" is what the
+      kernel asked for, "clock_khz" what the core does: a chain of additions, timed.
+
+  bnn-board hold --core N [--khz K | --governor NAME]
+      Guards a measuring session: takes the board's name, which nobody else gets meanwhile, sets the
+      clock where that is permitted, prints {"held", "pid", "core", "freq_locked", "governor",
+      "khz", "why"} and waits for the end of its input or SIGINT, SIGTERM, SIGHUP. Then, and also
+      when it is killed, the clock is as it was.
 
   bnn-board layers --plan FILE [options]
       Latency samples of every step of a .bnn plan, one JSON line for each:
-      {"index", "kernel", "iterations", "samples_ns", "warmup_ns", "checked", "cold", "sentinel_ns"}
+      {"index", "kernel", "iterations", "samples_ns", "warmup_ns", "checked", "sentinel_ns"}
       or {"index", "error"}. A sample is the duration of `iterations` calls. Each step's output is
       checked against the scalar kernels first; constants and inputs are invented from the seed.
+      The first line is {"block": {"before": STATE}}, the last {"block": {"after": STATE, "wall_ns",
+      "cpu_ns", "wall_sampled_ns", "preempted", "sentinel_ns"}}: processor time, time and preemptions
+      while samples were taken.
       A step is timed as it runs in a network: rows from and to rings of a few rows in the cache,
       constants from the second level for each row and, if they are large, from behind it for each
       call, for they take turns with copies of themselves.
@@ -32,7 +46,8 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --min-sample-ns N     batch calls until a sample lasts this long (2000000)
         --warmup-ns N         warm up at least this long, until the median is stable (20000000)
         --seed N              of constants, inputs and the order (0)
-        --cold                one call a sample, after sweeping the caches
+        --cold-samples N      then N more of each, "cold_samples_ns": one call after sweeping the
+                              caches (0)
         --warm                constants where the call before left them (default: where a network
                               finds them, in the second level of the cache or behind it)
 
@@ -45,6 +60,11 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --isa, --core, --samples, --min-sample-ns, --warmup-ns   as above
         --threads N           the first on --core, the others on the cores after it (1)
         --input FILE          raw float32 [height, width, channels]; adds "outputs"
+      or, without timing, {..., "images"}:
+        --input FILE          raw float32 [images, height, width, channels]
+        --output FILE         written: raw float32 [images, outputs]
+        --sums FILE           written: raw int32 XOR-popcount sums of every binary convolution in
+                              turn, [height, width, channels] each, of the first image
 
   bnn-board sentinel [--samples N]
       Duration of the sentinel loop on every core, one JSON line for each: the quietest is lowest.
@@ -56,6 +76,8 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
       iterations in a sample and the samples.
 
   bnn-board --version | --help
+
+facts, state, hold and layers take --sysfs DIR, a folder that stands in for /sys in tests.
 
 Exit code: 0 done, 1 failed (see stderr), 2 wrong command line.
 )";
@@ -77,7 +99,9 @@ int main(int argc, char** argv) {
   if (std::strcmp(command, "net") == 0) return run_net(arguments);
   if (std::strcmp(command, "sentinel") == 0) return run_sentinel(arguments);
   if (std::strcmp(command, "peak") == 0) return run_peak(arguments);
-  if (std::strcmp(command, "facts") == 0) return arguments.good() ? print_facts() : kUsage;
+  if (std::strcmp(command, "facts") == 0) return run_facts(arguments);
+  if (std::strcmp(command, "state") == 0) return run_state(arguments);
+  if (std::strcmp(command, "hold") == 0) return run_hold(arguments);
   if (std::strcmp(command, "--version") == 0) {
     std::printf("bnn-board %s\n", kBuildInfo.version);
     return kSuccess;

@@ -1,5 +1,7 @@
 #include "doors/build_info.h"
 
+#include "sources.h"
+
 namespace bnn {
 
 #if defined(__x86_64__)
@@ -10,6 +12,6 @@ namespace bnn {
 #error "bnn-deploy runs on x86-64 and AArch64"
 #endif
 
-const BuildInfo kBuildInfo = {BNN_VERSION, BNN_COMPILER, BNN_FLAGS, BNN_MACHINE};
+const BuildInfo kBuildInfo = {BNN_VERSION, BNN_COMPILER, BNN_FLAGS, BNN_MACHINE, BNN_SOURCES};
 
 }  // namespace bnn

@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <climits>
 #include <cstring>
 #include <new>
@@ -71,16 +72,20 @@ std::unique_ptr<ThreadPool> ThreadPool::make(int threads, int first_core, Status
 bool ThreadPool::start(int index, int core, Status* status) {
   Worker& worker = workers_[index];
   worker = {this, index, {}};
-  pthread_attr_t attributes;
-  int error = pthread_attr_init(&attributes);
-  if (error == 0 && core >= 0) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (core < CPU_SETSIZE) CPU_SET(core, &set);
-    error = pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
+  int error = 0;
+  cpu_set_t before, wanted;
+  if (core >= 0) {  // a thread begins on the cores of the one that starts it
+    CPU_ZERO(&wanted);
+    if (core < CPU_SETSIZE) CPU_SET(core, &wanted);
+    if (sched_getaffinity(0, sizeof before, &before) != 0 ||
+        sched_setaffinity(0, sizeof wanted, &wanted) != 0) {
+      error = errno;
+    }
   }
-  if (error == 0) error = pthread_create(&worker.thread, &attributes, &work, &worker);
-  pthread_attr_destroy(&attributes);
+  if (error == 0) {
+    error = pthread_create(&worker.thread, nullptr, &work, &worker);
+    if (core >= 0) sched_setaffinity(0, sizeof before, &before);
+  }
   if (error) {
     const char* where = core >= 0 ? " on its core" : "";
     return status->fail(Code::kUnsupported, "cannot start thread %d%s: %s", index, where,

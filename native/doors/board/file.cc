@@ -22,4 +22,29 @@ Memory read_file(const char* path, size_t* size) {
   return memory;
 }
 
+OutputFile::~OutputFile() {
+  if (file_) std::fclose(file_);
+}
+
+bool OutputFile::fail() {
+  std::fprintf(stderr, "bnn-board: %s: cannot be written: %s\n", path_, std::strerror(errno));
+  return false;
+}
+
+bool OutputFile::open(const char* path) {
+  path_ = path;
+  file_ = std::fopen(path, "wb");
+  return file_ || fail();
+}
+
+bool OutputFile::write(const void* bytes, size_t size) {
+  return std::fwrite(bytes, 1, size, file_) == size || fail();
+}
+
+bool OutputFile::close() {
+  FILE* file = file_;
+  file_ = nullptr;
+  return std::fclose(file) == 0 || fail();
+}
+
 }  // namespace bnn

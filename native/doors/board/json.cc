@@ -42,9 +42,31 @@ void JsonLine::integer(const char* name, int64_t value) {
   std::fprintf(to_, "%lld", static_cast<long long>(value));
 }
 
+void JsonLine::integer(const char* name, MaybeInteger value) {
+  if (value) return integer(name, *value);
+  text(name, nullptr);
+}
+
+void JsonLine::number(const char* name, MaybeNumber value) {
+  if (!value) return text(name, nullptr);
+  key(name);
+  std::fprintf(to_, "%.9g", *value);
+}
+
 void JsonLine::boolean(const char* name, bool value) {
   key(name);
   std::fputs(value ? "true" : "false", to_);
+}
+
+void JsonLine::begin_object(const char* name) {
+  key(name);
+  std::fputc('{', to_);
+  first_ = true;
+}
+
+void JsonLine::end_object() {
+  std::fputc('}', to_);
+  first_ = false;
 }
 
 void JsonLine::begin_array(const char* name) {
@@ -73,11 +95,6 @@ void JsonLine::begin_item() {
   comma();
   std::fputc('{', to_);
   first_ = true;
-}
-
-void JsonLine::end_item() {
-  std::fputc('}', to_);
-  first_ = false;
 }
 
 void JsonLine::end_array() {

@@ -1,8 +1,10 @@
 #include <cstdio>
+#include <utility>
 #include <vector>
 
+#include "doors/board/block.h"
 #include "doors/board/commands.h"
-#include "doors/board/json.h"
+#include "doors/board/cores.h"
 #include "doors/board/options.h"
 #include "doors/board/subject.h"
 #include "engine/bnn_file.h"
@@ -14,10 +16,16 @@ namespace {
 struct Row {
   Subject subject;
   Calibration calibration{};
-  std::vector<int64_t> samples_ns;
+  std::vector<int64_t> samples_ns, cold_samples_ns;
 };
 
-void print_row(const Row& row, const std::vector<int64_t>& sentinels_ns, bool cold) {
+void print_samples(const char* key, const std::vector<int64_t>& samples_ns, JsonLine* json) {
+  json->begin_array(key);
+  for (int64_t sample : samples_ns) json->item(sample);
+  json->end_array();
+}
+
+void print_row(const Row& row, const std::vector<int64_t>& sentinels_ns) {
   JsonLine json(stdout);
   json.integer("index", row.subject.index());
   if (!row.subject.ok()) {
@@ -29,41 +37,44 @@ void print_row(const Row& row, const std::vector<int64_t>& sentinels_ns, bool co
   row.subject.prepared().kernel_name(kernel, sizeof kernel);
   json.text("kernel", kernel);
   json.integer("iterations", row.calibration.iterations);
-  json.begin_array("samples_ns");
-  for (int64_t sample : row.samples_ns) json.item(sample);
-  json.end_array();
+  print_samples("samples_ns", row.samples_ns, &json);
+  if (!row.cold_samples_ns.empty()) print_samples("cold_samples_ns", row.cold_samples_ns, &json);
   json.integer("warmup_ns", row.calibration.warmup_ns);
   json.boolean("checked", true);
-  json.boolean("cold", cold);
-  json.begin_array("sentinel_ns");
-  for (int64_t sample : sentinels_ns) json.item(sample);
-  json.end_array();
+  print_samples("sentinel_ns", sentinels_ns, &json);
   json.end();
+}
+
+void shuffle(std::vector<Row*>* rows, SplitMix64* random) {
+  for (size_t i = rows->size(); i > 1; --i) {
+    std::swap((*rows)[i - 1], (*rows)[random->below(i)]);
+  }
 }
 
 // Every round takes one sample of every step, in a freshly shuffled order, and one of the sentinel:
 // a slow minute then shows in all rows a little, not in a few rows a lot.
-void measure(std::vector<Row>* rows, const MeasureSettings& settings, uint64_t seed,
-             CacheSweep* sweep) {
-  std::vector<Row*> order;
-  for (Row& row : *rows) {
-    if (row.subject.ok()) order.push_back(&row);
-  }
-  for (Row* row : order) {
-    row->calibration = calibrate(row->subject.work(), settings);
-    if (sweep) row->calibration.iterations = 1;  // the second call would be warm
-  }
-  std::vector<int64_t> sentinels_ns;
-  SplitMix64 random{seed};
-  for (int round = 0; round < settings.samples; ++round) {
-    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[random.below(i)]);
-    sentinels_ns.push_back(sentinel_ns());
+void sample_warm(const std::vector<Row*>& rows, int rounds, SplitMix64* random,
+                 std::vector<int64_t>* sentinels_ns) {
+  std::vector<Row*> order = rows;
+  for (int round = 0; round < rounds; ++round) {
+    shuffle(&order, random);
+    sentinels_ns->push_back(sentinel_ns());
     for (Row* row : order) {
       const Work work = row->subject.work();
       work.call(work.context);  // its activations back into the caches
-      if (sweep) sweep->sweep();
       row->samples_ns.push_back(time_calls(work, row->calibration.iterations));
-      if (round + 1 == settings.samples) print_row(*row, sentinels_ns, sweep != nullptr);
+    }
+  }
+}
+
+// One call a sample, for the second one would be warm.
+void sample_cold(const std::vector<Row*>& rows, int rounds, SplitMix64* random, CacheSweep* sweep) {
+  std::vector<Row*> order = rows;
+  for (int round = 0; round < rounds; ++round) {
+    shuffle(&order, random);
+    for (Row* row : order) {
+      sweep->sweep();
+      row->cold_samples_ns.push_back(time_calls(row->subject.work(), 1));
     }
   }
 }
@@ -72,13 +83,11 @@ void measure(std::vector<Row>* rows, const MeasureSettings& settings, uint64_t s
 
 int run_layers(Arguments arguments) {
   const uint64_t seed = uint64_t(arguments.integer("--seed", 0, 0, INT64_MAX));
-  const bool cold = arguments.flag("--cold"), warm = arguments.flag("--warm");
+  const int cold_rounds = int(arguments.integer("--cold-samples", 0, 0, 100'000));
+  const bool warm = arguments.flag("--warm");
+  const Sysfs sysfs(arguments.text("--sysfs", kSysfs));
   MeasureOptions options;
   if (!options.parse("layers", "--plan", &arguments)) return kUsage;
-  if (cold && warm) {
-    std::fputs("bnn-board layers: --cold or --warm, not both\n", stderr);
-    return kUsage;
-  }
   Status status;
   KernelChoice choice{};
   if (!KernelChoice::parse(options.isa, &choice, &status)) return options.refuse(status);
@@ -89,21 +98,31 @@ int run_layers(Arguments arguments) {
   if (!file.parse(bytes.get(), size, &status)) return options.refuse(status);
   if (options.core >= 0 && !pin_to_core(options.core)) return kFailure;
 
-  const size_t swept = cold ? sweep_bytes() : 0;
+  const size_t swept = cold_rounds ? sweep_bytes(largest_cache_bytes(sysfs)) : 0;
   const Memory sweep_memory = allocate(swept);
   if (!sweep_memory) {
     std::fputs("bnn-board: no memory to sweep the caches with\n", stderr);
     return kFailure;
   }
+  Block block(sysfs);
   CacheSweep sweep(swept, sweep_memory.get());
-  std::vector<Row> rows(file.steps());
+  std::vector<Row> rows(size_t(file.steps()));
+  std::vector<Row*> good;
   for (int i = 0; i < file.steps(); ++i) {
-    Subject& subject = rows[i].subject;
-    subject.make(i, file.step(i), choice, seed * 4096 + i, warm);
+    Subject& subject = rows[size_t(i)].subject;
+    subject.make(i, file.step(i), choice, seed * 4096 + uint64_t(i), warm);
     if (subject.ok()) subject.check();
-    if (!subject.ok()) print_row(rows[i], {}, cold);
+    if (subject.ok()) good.push_back(&rows[size_t(i)]);
   }
-  measure(&rows, options.settings, seed, cold ? &sweep : nullptr);
+  for (Row* row : good) row->calibration = calibrate(row->subject.work(), options.settings);
+  std::vector<int64_t> sentinels_ns;
+  SplitMix64 random{seed};
+  block.begin_sampling();
+  sample_warm(good, options.settings.samples, &random, &sentinels_ns);
+  sample_cold(good, cold_rounds, &random, &sweep);
+  block.end_sampling();
+  for (const Row& row : rows) print_row(row, sentinels_ns);
+  block.finish(sentinels_ns);
   return kSuccess;
 }
 

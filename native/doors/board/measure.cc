@@ -1,14 +1,12 @@
 #include "doors/board/measure.h"
 
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
-#include <initializer_list>
 
 namespace bnn {
 namespace {
@@ -105,12 +103,8 @@ void CacheSweep::sweep() {
   __asm__ volatile("" : : "r"(memory_) : "memory");
 }
 
-size_t sweep_bytes() {
-  long largest = 0;
-  for (int name : {_SC_LEVEL2_CACHE_SIZE, _SC_LEVEL3_CACHE_SIZE, _SC_LEVEL4_CACHE_SIZE}) {
-    largest = std::max(largest, sysconf(name));
-  }
-  return std::clamp<size_t>(4 * size_t(largest), size_t(16) << 20, size_t(256) << 20);
+size_t sweep_bytes(int64_t largest_cache_bytes) {
+  return std::clamp<size_t>(4 * size_t(largest_cache_bytes), size_t(16) << 20, size_t(256) << 20);
 }
 
 }  // namespace bnn

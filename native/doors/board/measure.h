@@ -52,8 +52,8 @@ class CacheSweep {
   char* memory_;
 };
 
-// Bytes that surely displace every cache of this CPU: four times the largest that sysfs names, at
-// least 16 MiB, at most 256 MiB.
-size_t sweep_bytes();
+// Bytes that surely displace every cache of this CPU: four times the largest, at least 16 MiB, at
+// most 256 MiB.
+size_t sweep_bytes(int64_t largest_cache_bytes);
 
 }  // namespace bnn

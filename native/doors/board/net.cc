@@ -1,12 +1,13 @@
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
 #include <vector>
 
 #include "doors/board/commands.h"
 #include "doors/board/file.h"
 #include "doors/board/json.h"
 #include "doors/board/options.h"
+#include "doors/board/outputs.h"
+#include "doors/board/sysfs.h"
 #include "engine/invent.h"
 #include "engine/network.h"
 
@@ -34,44 +35,39 @@ int64_t section_ns(ThreadPool* pool) {
   return best_ns;
 }
 
-// A field of /proc/self/status in bytes: VmRSS is the resident memory of this process, VmHWM its
-// peak. -1 where the system does not tell.
-int64_t resident_bytes(const char* field) {
-  FILE* file = std::fopen("/proc/self/status", "r");
-  if (!file) return -1;
-  char line[256], name[64];
-  long long kib = -1, found = -1;
-  while (found < 0 && std::fgets(line, sizeof line, file)) {
-    if (std::sscanf(line, "%63[^:]: %lld kB", name, &kib) == 2 && std::strcmp(name, field) == 0) {
-      found = kib;
-    }
+void print_network(Network* network, JsonLine* json) {
+  json->begin_array("kernels");
+  for (int i = 0; i < network->steps(); ++i) {
+    char kernel[96];
+    network->step(i).kernel_name(kernel, sizeof kernel);
+    json->item_text(kernel);
   }
-  std::fclose(file);
-  return found < 0 ? -1 : found * 1024;
+  json->end_array();
+  json->begin_array("segments");
+  for (int i = 0; i < network->segments(); ++i) json->item(int64_t(network->segment(i).begin));
+  json->end_array();
+  json->integer("threads", network->threads());
+  if (ThreadPool* pool = network->pool()) json->integer("section_ns", section_ns(pool));
+  json->integer("resident_bytes", read_kib_field("/proc/self/status", "VmRSS"));
+  json->integer("peak_resident_bytes", read_kib_field("/proc/self/status", "VmHWM"));
+  json->integer("arena_bytes", int64_t(network->arena_bytes()));
+  json->integer("constant_bytes", int64_t(network->constant_bytes()));
 }
 
-void print_run(const Run& run, const Calibration& calibration,
-               const std::vector<int64_t>& samples_ns, const std::vector<int64_t>& sentinels_ns,
-               bool with_outputs) {
+// Samples of the latency; with `outputs` also what the network computed.
+void time_network(const MeasureSettings& settings, const float* image, bool outputs,
+                  Network* network) {
+  std::vector<float> result(network->result_values());
+  Run run{network, image, result.data()};
+  const Work work{&call, &run};
+  const Calibration calibration = calibrate(work, settings);
+  std::vector<int64_t> samples_ns, sentinels_ns;
+  for (int i = 0; i < settings.samples; ++i) {
+    sentinels_ns.push_back(sentinel_ns());
+    samples_ns.push_back(time_calls(work, calibration.iterations));
+  }
   JsonLine json(stdout);
-  json.begin_array("kernels");
-  for (int i = 0; i < run.network->steps(); ++i) {
-    char kernel[96];
-    run.network->step(i).kernel_name(kernel, sizeof kernel);
-    json.item_text(kernel);
-  }
-  json.end_array();
-  json.begin_array("segments");
-  for (int i = 0; i < run.network->segments(); ++i) {
-    json.item(int64_t(run.network->segment(i).begin));
-  }
-  json.end_array();
-  json.integer("threads", run.network->threads());
-  if (ThreadPool* pool = run.network->pool()) json.integer("section_ns", section_ns(pool));
-  json.integer("resident_bytes", resident_bytes("VmRSS"));
-  json.integer("peak_resident_bytes", resident_bytes("VmHWM"));
-  json.integer("arena_bytes", int64_t(run.network->arena_bytes()));
-  json.integer("constant_bytes", int64_t(run.network->constant_bytes()));
+  print_network(network, &json);
   json.integer("iterations", calibration.iterations);
   json.begin_array("samples_ns");
   for (int64_t sample : samples_ns) json.item(sample);
@@ -80,62 +76,69 @@ void print_run(const Run& run, const Calibration& calibration,
   json.begin_array("sentinel_ns");
   for (int64_t sample : sentinels_ns) json.item(sample);
   json.end_array();
-  if (with_outputs) {
+  if (outputs) {
     json.begin_array("outputs");
-    for (size_t i = 0; i < run.network->result_values(); ++i) json.item(double(run.result[i]));
+    for (float value : result) json.item(double(value));
     json.end_array();
   }
   json.end();
 }
 
-// The image: raw float32 [H, W, C] from a file, or invented.
-bool load_image(const char* path, size_t count, float* image) {
-  if (!path) {
-    invent_values(1, count, image);
-    return true;
-  }
+// Raw float32 [count, H, W, C] from a file, at most `most`; null, with a message, when it holds
+// something else.
+Memory load_images(const char* path, size_t image_values, size_t most, size_t* count) {
   size_t size = 0;
-  const Memory bytes = read_file(path, &size);
-  if (!bytes) return false;
-  if (size != count * sizeof(float)) {
-    std::fprintf(stderr, "bnn-board: %s: expected %zu float32 values, got %zu bytes\n", path, count,
-                 size);
-    return false;
-  }
-  std::memcpy(image, bytes.get(), size);
-  return true;
+  const size_t image_bytes = image_values * sizeof(float);
+  Memory images = read_file(path, &size);
+  *count = size / image_bytes;
+  if (!images || (*count > 0 && *count <= most && size % image_bytes == 0)) return images;
+  std::fprintf(stderr, "bnn-board: %s: expected %s of %zu float32 values, got %zu bytes\n", path,
+               most > 1 ? "images" : "one image", image_values, size);
+  return nullptr;
 }
 
 }  // namespace
 
 int run_net(Arguments arguments) {
   const char* input = arguments.text("--input", nullptr);
+  const char* output = arguments.text("--output", nullptr);
+  const char* sums = arguments.text("--sums", nullptr);
   LoadOptions load;
   load.threads = int(arguments.integer("--threads", 1, 1, kMaxThreads));
   MeasureOptions options;
   if (!options.parse("net", "--model", &arguments)) return kUsage;
+  if ((output || sums) && !input) {
+    std::fputs("bnn-board net: --output and --sums need --input FILE\n", stderr);
+    return kUsage;
+  }
   load.kernel = options.isa;
   load.first_core = options.core;
   if (options.core >= 0 && !pin_to_core(options.core)) return kFailure;
-  size_t size = 0;
+  size_t size = 0, count = 1;
   Memory bytes = options.read(&size);
   if (!bytes) return kFailure;
   Status status;
   const std::unique_ptr<Network> network = Network::load(bytes.get(), size, load, &status);
   bytes.reset();
   if (!network) return options.refuse(status);
-  std::vector<float> image(network->image_values()), result(network->result_values());
-  if (!load_image(input, image.size(), image.data())) return kFailure;
+  const bool timing = !output && !sums;
+  const Memory images =
+      input ? load_images(input, network->image_values(), timing ? 1 : SIZE_MAX, &count)
+            : allocate(network->image_values() * sizeof(float));
+  if (!images) return kFailure;
+  float* image = reinterpret_cast<float*>(images.get());
+  if (!input) invent_values(1, network->image_values(), image);
 
-  Run run{network.get(), image.data(), result.data()};
-  const Work work{&call, &run};
-  const Calibration calibration = calibrate(work, options.settings);
-  std::vector<int64_t> samples_ns, sentinels_ns;
-  for (int i = 0; i < options.settings.samples; ++i) {
-    sentinels_ns.push_back(sentinel_ns());
-    samples_ns.push_back(time_calls(work, calibration.iterations));
+  if (timing) {
+    time_network(options.settings, image, input, network.get());
+    return kSuccess;
   }
-  print_run(run, calibration, samples_ns, sentinels_ns, input != nullptr);
+  if (output && !write_outputs(network.get(), image, count, output)) return kFailure;
+  if (sums && !write_sums(*network, image, sums)) return kFailure;
+  JsonLine json(stdout);
+  print_network(network.get(), &json);
+  json.integer("images", int64_t(count));
+  json.end();
   return kSuccess;
 }
 

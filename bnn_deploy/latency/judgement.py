@@ -1,0 +1,178 @@
+"""Which blocks count, and what a table's row is: pure functions of what was measured.
+
+A table keeps everything that was measured; what to believe of it is decided here, in the same way while profiling, when
+a table is opened and by `tables check`. A block is set aside when something else than its steps shaped its times. A row
+is confirmed by two blocks, measured at different times, that agree: neither a slow quarter of an hour, which looks
+steady to each row, nor a neighbour who wants the memory, which the sentinel does not feel, slows both alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from bnn_deploy.latency.block import Block, BoardState
+from bnn_deploy.latency.measurement import EMULATED, ESTIMATE, NOISY_RELATIVE_CI, Floats, Measurement, Statistics
+
+# A block is set aside ...
+DRIFT = 0.08  # ... when its sentinel is this much slower than the table's fastest one: a boosted clock wanders by less
+UNSTEADY = 0.15  # ... when a quarter of its sentinels are this much slower
+CPU_SHARE = 0.97  # ... when its thread had less of the core's time than this
+STOLEN_SHARE = 0.03  # ... when a hypervisor took its core away for longer than this
+CLOCK_CHANGE = 0.10  # ... when its clock before and after differ by more than this
+
+AGREE = 0.05  # two measurements of a step that differ by less than this, at one clock, confirm each other
+
+_THROTTLED_NOW = 0x0000F  # get_throttled: under-voltage, capped, throttled, soft limit: at this moment
+_THROTTLED_EVER = 0xF0000  # the same, since boot
+
+
+class Quality(str, Enum):
+    """How far a row can be trusted."""
+
+    OK = "ok"  # confirmed by a second block
+    UNCONFIRMED = "unconfirmed"  # measured once so far
+    NOISY = "noisy"  # measured several times, and no two that are steady agree
+    DISTURBED = "disturbed"  # measured in blocks that were set aside only
+    EMULATED = "emulated"  # by an emulator, whose times say nothing
+    ESTIMATE = "estimate"  # computed, not measured
+
+
+@dataclass(frozen=True, slots=True)
+class Row(Statistics):
+    """What a table says of one step; its samples are those of all measurements that confirm each other.
+
+    Args:
+        counted: those measurements, in different blocks; or the best one where none confirms another.
+        quality: how far to trust it.
+        attempts: how often the step was measured.
+    """
+
+    counted: tuple[Measurement, ...]
+    quality: Quality
+    attempts: int
+
+    @property
+    def calls_ns(self) -> Floats:
+        """See Statistics."""
+        return np.concatenate([entry.calls_ns for entry in self.counted])
+
+    @property
+    def cold_latency_ns(self) -> float | None:
+        """Median of one call that began with nothing in the caches, nanoseconds; None when that was not measured."""
+        cold = [sample for entry in self.counted for sample in entry.cold_samples_ns]
+        return float(np.median(cold)) if cold else None
+
+    @property
+    def kernel(self) -> str:
+        """Name of the kernel that ran."""
+        return self.counted[0].kernel
+
+    @property
+    def source(self) -> str:
+        """ "measured", "emulated" or "estimate:..."."""
+        return self.counted[0].source
+
+    @property
+    def apart(self) -> float:
+        """How far the medians of its measurements are apart, relative to the smallest."""
+        medians = [entry.latency_ns for entry in self.counted]
+        return max(medians) / min(medians) - 1
+
+
+def fault(block: Block, fastest_sentinel_ns: float) -> str | None:
+    """Why a block must be set aside; None when it counts.
+
+    Args:
+        block: to be judged.
+        fastest_sentinel_ns: of the blocks that it stands beside in a table.
+    """
+    return (
+        _throttled(block.before, block.after)
+        or _shared(block)
+        or _slow(block, fastest_sentinel_ns)
+        or _clock_changed(block.before.clock_khz, block.after.clock_khz)
+    )
+
+
+def _throttled(before: BoardState, after: BoardState) -> str | None:
+    bits, later = before.throttled or 0, after.throttled or 0
+    now = (bits | later) & _THROTTLED_NOW
+    if now:
+        return f"throttled: get_throttled was 0x{bits:x} before and 0x{later:x} after (power supply? cooling?)"
+    if later & ~bits & _THROTTLED_EVER:
+        return f"throttled for a moment: get_throttled went from 0x{bits:x} to 0x{later:x}"
+    return None
+
+
+def _shared(block: Block) -> str | None:
+    if block.cpu_share < CPU_SHARE:
+        lost, times = 1 - block.cpu_share, block.preempted
+        return f"another process had the core for {lost:.0%} of the time ({times} interruptions)"
+    if block.stolen_share > STOLEN_SHARE:
+        return f"the hypervisor took the core away for {block.stolen_share:.0%} of the time"
+    return None
+
+
+def _slow(block: Block, fastest_ns: float) -> str | None:
+    slower = block.median_sentinel_ns / fastest_ns - 1
+    if slower > DRIFT:
+        return f"slow core: the sentinel took {1 + slower:.2f} times as long as in the fastest block"
+    upper = float(np.percentile(block.sentinel_ns, 75)) / fastest_ns - 1
+    if upper > UNSTEADY:
+        return f"unsteady core: a quarter of the sentinels took {1 + upper:.2f} times as long as in the fastest block"
+    return None
+
+
+def _clock_changed(before_khz: int, after_khz: int) -> str | None:
+    if abs(after_khz - before_khz) <= CLOCK_CHANGE * max(before_khz, after_khz):
+        return None
+    return f"the clock went from {before_khz / 1000:.0f} to {after_khz / 1000:.0f} MHz"
+
+
+class Judgement:
+    """Of blocks that stand in one table.
+
+    Args:
+        blocks: all of them.
+    """
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._sentinel_ns = {block.number: block.median_sentinel_ns for block in blocks}
+        self.fastest_sentinel_ns = min(self._sentinel_ns.values(), default=math.inf)
+        told = ((block.number, fault(block, self.fastest_sentinel_ns)) for block in blocks)
+        self.set_aside = {number: reason for number, reason in told if reason}
+
+    def counts(self, measurement: Measurement) -> bool:
+        """True when it is a latency, from a block that was not set aside."""
+        return not measurement.error and measurement.block not in self.set_aside
+
+    def row(self, measurements: Sequence[Measurement]) -> Row | None:
+        """What a table says of one step; None when every measurement of it failed."""
+        found = [entry for entry in measurements if not entry.error]
+        if not found:
+            return None
+        if found[0].source == EMULATED or found[0].source.startswith(ESTIMATE):
+            quality = Quality.EMULATED if found[0].source == EMULATED else Quality.ESTIMATE
+            return Row((found[0],), quality, len(found))
+        good = [entry for entry in found if self.counts(entry)]
+        steady = [entry for entry in good if entry.relative_interval <= NOISY_RELATIVE_CI]
+        agreeing = self._agreeing(steady or good or found)
+        if steady and len(agreeing) > 1:
+            return Row(agreeing, Quality.OK, len(found))
+        quality = Quality.DISTURBED if not good else Quality.NOISY if len(good) > 1 else Quality.UNCONFIRMED
+        return Row(agreeing[:1], quality, len(found))
+
+    def _agreeing(self, entries: Sequence[Measurement]) -> tuple[Measurement, ...]:
+        """The fastest one and all that agree with it, compared at one clock: what disturbs makes slower."""
+        ordered = sorted(entries, key=self._loops)
+        return tuple(entry for entry in ordered if self._loops(entry) <= (1 + AGREE) * self._loops(ordered[0]))
+
+    def _loops(self, entry: Measurement) -> float:
+        """The latency in durations of the sentinel loop."""
+        assert entry.block is not None
+        return entry.latency_ns / self._sentinel_ns[entry.block]
