@@ -1,6 +1,6 @@
 """Percent of the core's own register-resident peak, layer by layer.
 
-    python benchmarks/kernels.py [--isa NAME] [--rounds 20] [--out benchmarks/results/kernels.json]
+    python benchmarks/kernels.py [--isa NAME] [--only TEXT] [--rounds 20] [--out benchmarks/results/kernels.json]
 
 The peak is what `bnn-board peak` reaches with the instructions of the kernels' inner loop on registers alone. It is
 sampled before, between and after the layers of every round. Percent of peak = (binary MACs of the layer / shortest
@@ -159,11 +159,12 @@ def show(all_cases: list[Case], rows: list[Json], isa: str) -> int:
 def main() -> int:
     options = parser(__doc__, "kernels.json", 20)
     options.add_argument("--isa", help="force an instruction set (default: the best; its peak is the yardstick)")
+    options.add_argument("--only", default="", metavar="TEXT", help="layers whose name holds it (give --out, too)")
     arguments = options.parse_args()
     board = Board(arguments.board, arguments.core)
     isa = arguments.isa or board.best_isa
     peak = Peak(board, isa)
-    all_cases = list(cases())
+    all_cases = [case for case in cases() if arguments.only in case.name]
     chunks = [list(group) for _, group in groupby(all_cases, key=lambda case: case.out_bytes)]
     order = random.Random(0)
     with tempfile.TemporaryDirectory(prefix="bnn-kernels-") as folder:

@@ -135,10 +135,19 @@ class TfliteModel:
         code, kind = tfl.BuiltinOperator.AVERAGE_POOL_2D, tfl.BuiltinOptions.Pool2DOptions
         self.operator(code, 1, [], (1, 1, 1, channels), kind, options)
 
-    def finish(self):
+    def linear(self, outputs):
+        """float32 alone."""
+        channels = self.graph.tensors[self.last].shape[-1]
+        weights = (self.rng.standard_normal((outputs, channels)) / np.sqrt(channels)).astype(np.float32)
+        constants = [self.tensor(weights.shape, weights), self.tensor((outputs,), np.zeros(outputs, np.float32))]
+        code, kind = tfl.BuiltinOperator.FULLY_CONNECTED, tfl.BuiltinOptions.FullyConnectedOptions
+        self.operator(code, 1, constants, (1, outputs), kind, tfl.FullyConnectedOptionsT())
+
+    def finish(self, outputs=None):
+        """The file; `outputs`: the last operator's unless given."""
         import flatbuffers
 
-        self.graph.outputs = [self.last]
+        self.graph.outputs = outputs or [self.last]
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -150,6 +159,22 @@ def tflite_chain(kind, size, channels, kernel, groups, copies):
     for _ in range(copies):
         model.convolution(channels, kernel, groups=groups)
     return model.finish()
+
+
+def tflite_float_layers(operator, shape, outputs, kernel, stride, copies):
+    """`copies` times the same layer ("convolution", "linear" or "pool") of one float32 input; all of them are outputs."""
+    model = TfliteModel("float32", shape)
+    image, ends = model.last, []
+    for _ in range(copies):
+        model.last = image
+        if operator == "convolution":
+            model.convolution(outputs, kernel, stride)
+        elif operator == "linear":
+            model.linear(outputs)
+        else:
+            model.pool()
+        ends.append(model.last)
+    return model.finish(ends)
 
 
 def tflite_mobilenet_v1():

@@ -292,7 +292,7 @@ class PyNetwork {
     const Step& step = prepared.step;
     OwnScratch scratch;
     SumsStep sums;
-    if (!out->make_output(step) || !scratch.make(step)) throw std::bad_alloc();
+    if (!out->make_output(step) || !scratch.make(step, in)) throw std::bad_alloc();
     run_step(prepared, in, out->rows(), scratch.get());
     if (traced->sums && !(sums.make(prepared) && sums.run(in, traced->sums->data()))) {
       throw std::bad_alloc();

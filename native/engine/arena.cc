@@ -21,14 +21,27 @@ bool Arena::plan(const PreparedStep* steps, int count, const Segment* segments, 
                  int threads) {
   count_ = count;
   stages_.reset(new (std::nothrow) Stage[size_t(count) * threads]);
-  scratch_.reset(new (std::nothrow) Scratch[threads]);
-  if (!stages_ || !scratch_) return false;
+  size_t taps = 0;
+  for (int i = 0; i < count; ++i) taps += tap_count(steps[i].step);
+  taps_.reset(new (std::nothrow) const uint64_t*[taps * threads]);
+  if (!stages_ || !taps_) return false;
   place(steps, segments, segment_count, threads);  // for the sizes
   bytes_ = values_bytes_ + bits_bytes_;
   values_ = allocate(values_bytes_);
   bits_ = allocate_zeroed(bits_bytes_);
   if (!values_ || !bits_) return false;
   place(steps, segments, segment_count, threads);
+  const uint64_t** next = taps_.get();
+  const uint64_t* zeros = reinterpret_cast<const uint64_t*>(bits_.get());
+  for (int thread = 0; thread < threads; ++thread) {
+    for (int i = 0; i < count; ++i) {
+      if (steps[i].step.reads_bits()) {
+        find_taps(steps[i].step, stages(thread)[i].in.bits, zeros, next);
+      }
+      stages(thread)[i].scratch.taps = next;
+      next += tap_count(steps[i].step);
+    }
+  }
   return true;
 }
 
@@ -37,9 +50,8 @@ void Arena::place(const PreparedStep* steps, const Segment* segments, int segmen
   for (size_t i = 0; i < size_t(count_) * threads; ++i) stages_[i] = {};
   Placer values(values_.get()), bits(bits_.get());
   size_t words = 0;
-  for (int i = 0; i < count_; ++i) words = std::max(words, zero_words(steps[i].step));
-  const uint64_t* zeros = bits.take<uint64_t>(words);
-  for (int thread = 0; thread < threads; ++thread) scratch_[thread].zeros = zeros;
+  for (int i = 0; i < count_; ++i) words = std::max(words, in_words(steps[i].step));
+  bits.take<uint64_t>(words);  // zeros: the rows above and below every image
   place_outputs(steps, segments, segment_count, threads, &values, &bits);
   for (int thread = 0; thread < threads; ++thread) {
     place_rings(steps, segments, segment_count, thread, &values, &bits);
@@ -88,7 +100,8 @@ void Arena::place_rings(const PreparedStep* steps, const Segment* segments, int 
                         int thread, Placer* values, Placer* bits) {
   size_t shortcut = 0, most = 0;
   for (int i = 0; i < count_; ++i) shortcut = std::max(shortcut, shortcut_floats(steps[i].step));
-  scratch_[thread].shortcut = values->take<float>(shortcut);
+  float* row = values->take<float>(shortcut);
+  for (int i = 0; i < count_; ++i) stages(thread)[i].scratch.shortcut = row;
   most = values->bytes();
   for (int s = 0; s < segment_count; ++s) {
     Placer rings = *values;  // every segment begins at the same place

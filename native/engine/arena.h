@@ -19,6 +19,7 @@ namespace bnn {
 struct Stage {
   StepInput in;    // step 0: no base, the image is the caller's
   StepOutput out;  // the last step: no base, the result is the caller's
+  Scratch scratch;
 };
 
 class Arena {
@@ -29,7 +30,6 @@ class Arena {
 
   size_t bytes() const { return bytes_; }
   Stage* stages(int thread) { return stages_.get() + size_t(thread) * count_; }
-  const Scratch& scratch(int thread) const { return scratch_[thread]; }
 
  private:
   void place(const PreparedStep* steps, const Segment* segments, int segment_count, int threads);
@@ -41,7 +41,7 @@ class Arena {
   int count_ = 0;
   size_t bytes_ = 0, values_bytes_ = 0, bits_bytes_ = 0;
   std::unique_ptr<Stage[]> stages_;
-  std::unique_ptr<Scratch[]> scratch_;
+  std::unique_ptr<const uint64_t*[]> taps_;  // of every stage
   Memory values_, bits_;
 };
 

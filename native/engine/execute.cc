@@ -39,47 +39,27 @@ RowOutput output_row(const Step& step, const StepOutput& out, int y) {
   return row;
 }
 
-// Where windows begin in the input rows first .. first + count - 1.
-void find_taps(const ConvShape& shape, const StepInput& in, int first, int count,
-               const uint64_t* zeros, const uint64_t** taps) {
-  const size_t word = shape.window_word();
-  for (int i = 0; i < count; ++i) {
-    const int y = first + i;
-    taps[i] = (y >= 0 && y < shape.in_h ? in.bits.row(y) : zeros) + word;
-  }
-}
-
 void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
                      int y, const Scratch& scratch) {
   const Step& step = prepared.step;
-  const uint64_t* taps[kMaxKernel];
-  find_taps(step.shape, in, step.shape.window_row(y), step.shape.kernel, scratch.zeros, taps);
-  Bconv2dRow row = {taps, {nullptr, 0}, output_row(step, out, y)};
+  const uint64_t* const* taps = scratch.taps + y * step.shape.stride;
+  const RowOutput row = output_row(step, out, y);
   if (step.integer_threshold()) {
-    prepared.kernel->run_threshold_rows(step.shape, prepared.weights, &row, 1);
+    prepared.kernel->run_threshold_rows(step.shape, prepared.weights, {taps, 0, row.bits, 0, 1});
   } else {
-    row.shortcut = shortcut_row(prepared, in, y, scratch.shortcut);
-    prepared.kernel->run_row(step.shape, prepared.weights, prepared.epilogue, row);
+    const ShortcutRow shortcut = shortcut_row(prepared, in, y, scratch.shortcut);
+    prepared.kernel->run_row(step.shape, prepared.weights, prepared.epilogue,
+                             {taps, shortcut, row});
   }
 }
 
-// All rows of a step with an integer epilogue, several in a call.
-void run_thresholds(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
-                    const Scratch& scratch) {
-  constexpr int kRows = 16;
-  const Step& step = prepared.step;
-  const ConvShape& shape = step.shape;
-  const uint64_t* taps[(kRows - 1) * kMaxStride + kMaxKernel];
-  Bconv2dRow rows[kRows];
-  for (int y = 0; y < shape.out_h; y += kRows) {
-    const int count = shape.out_h - y < kRows ? shape.out_h - y : kRows;
-    const int in_rows = (count - 1) * shape.stride + shape.kernel;
-    find_taps(shape, in, shape.window_row(y), in_rows, scratch.zeros, taps);
-    for (int i = 0; i < count; ++i) {
-      rows[i] = {taps + i * shape.stride, {nullptr, 0}, output_row(step, out, y + i)};
-    }
-    prepared.kernel->run_threshold_rows(shape, prepared.weights, rows, count);
-  }
+// All rows of a step with an integer epilogue, in one call; the output is a whole tensor.
+void run_thresholds(const PreparedStep& prepared, const StepOutput& out, const Scratch& scratch) {
+  const ConvShape& shape = prepared.step.shape;
+  uint64_t* bits = output_row(prepared.step, out, 0).bits;
+  for (int y = 1; shape.out_c % 64 && y < shape.out_h; ++y) output_row(prepared.step, out, y);
+  prepared.kernel->run_threshold_rows(
+      shape, prepared.weights, {scratch.taps, shape.stride, bits, out.bits.stride, shape.out_h});
 }
 
 void run_conv2d_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out,
@@ -102,8 +82,22 @@ size_t shortcut_floats(const Step& step) {
   return made ? size_t(step.shape.out_w) * step.shape.out_c : 0;
 }
 
-size_t zero_words(const Step& step) {
+size_t tap_count(const Step& step) {
+  const ConvShape& s = step.shape;
+  return step.reads_bits() ? size_t(s.out_h - 1) * s.stride + s.kernel : 0;
+}
+
+size_t in_words(const Step& step) {
   return step.reads_bits() ? size_t(step.shape.padded_w()) * words_of(step.shape.in_c) : 0;
+}
+
+void find_taps(const Step& step, const Rows<const uint64_t>& bits, const uint64_t* zeros,
+               const uint64_t** taps) {
+  const ConvShape& s = step.shape;
+  for (int i = 0; i < int(tap_count(step)); ++i) {
+    const int y = s.window_row(0) + i;
+    taps[i] = (y >= 0 && y < s.in_h ? bits.row(y) : zeros) + s.window_word();
+  }
 }
 
 void run_step_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int y,
@@ -129,7 +123,7 @@ void run_step(const PreparedStep& prepared, const StepInput& in, const StepOutpu
   switch (prepared.step.kind) {
     case StepKind::kConv2d:
     case StepKind::kBconv2d:
-      if (prepared.step.integer_threshold()) return run_thresholds(prepared, in, out, scratch);
+      if (prepared.step.integer_threshold()) return run_thresholds(prepared, out, scratch);
       for (int y = 0; y < shape.out_h; ++y) run_step_row(prepared, in, out, y, scratch);
       break;
     case StepKind::kGlobalAvgpool:

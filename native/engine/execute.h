@@ -9,7 +9,15 @@ namespace bnn {
 
 // What Scratch must hold for a step, in elements; 0 where it needs none.
 size_t shortcut_floats(const Step& step);
-size_t zero_words(const Step& step);
+size_t tap_count(const Step& step);
+
+// Words of a packed input row, its border included; 0 if the step reads no bits.
+size_t in_words(const Step& step);
+
+// Fills Scratch::taps for a step that reads bits. zeros: in_words(step) words of 0, the row above
+// and below the image.
+void find_taps(const Step& step, const Rows<const uint64_t>& bits, const uint64_t* zeros,
+               const uint64_t** taps);
 
 // Row y of a convolution. Its input rows first_row(y) .. last_row(y) must be there (step.h). An
 // output whose base is null is not written.

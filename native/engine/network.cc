@@ -1,5 +1,6 @@
 #include "engine/network.h"
 
+#include <algorithm>
 #include <new>
 
 #include "engine/tune.h"
@@ -101,7 +102,7 @@ void Network::run_segment(const Segment& segment, int thread) {
   const PreparedStep& prepared = steps_[last];
   const Stage& stage = arena_.stages(thread)[last];
   if (prepared.step.kind == StepKind::kGlobalAvgpool) {
-    return run_step(prepared, stage.in, stage.out, arena_.scratch(thread));
+    return run_step(prepared, stage.in, stage.out, stage.scratch);
   }
   if (prepared.step.kind == StepKind::kLinear) {
     constexpr int kOutputs = 16;  // a cache line of outputs belongs to one thread
@@ -130,9 +131,14 @@ void Network::pull(const Segment& segment, int thread, int index, int last) {
   const PreparedStep& prepared = steps_[index];
   const Stage& stage = arena_.stages(thread)[index];
   int* next_row = next_rows(thread) + index;
-  for (; *next_row <= last; ++*next_row) {
-    if (index > segment.begin) pull(segment, thread, index - 1, prepared.step.last_row(*next_row));
-    run_step_row(prepared, stage.in, stage.out, *next_row, arena_.scratch(thread));
+  while (*next_row <= last) {
+    const int turn_end = std::min(*next_row + turn_rows(prepared.step), last + 1);
+    if (index > segment.begin) {
+      pull(segment, thread, index - 1, prepared.step.last_row(turn_end - 1));
+    }
+    for (; *next_row < turn_end; ++*next_row) {
+      run_step_row(prepared, stage.in, stage.out, *next_row, stage.scratch);
+    }
   }
 }
 

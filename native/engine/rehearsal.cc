@@ -14,14 +14,15 @@ bool Rehearsal::make(const Step& step, uint64_t seed) {
   const RingRows ring = whole ? RingRows{shape.in_h, shape.in_h} : ring_rows(step);
   const int in_rows = step.reads_bits() ? std::max(ring.bits, ring.values) : ring.values;
   // The packed output's border is its reader's kernel / 2.
-  const int out_rows =
-      step.integer_threshold() ? shape.out_h : std::min(shape.out_h, 2 * step.border + 1);
-  if (!input_.make_input(step, in_rows) || !scratch_.make(step) ||
+  const int out_rows = step.integer_threshold()
+                           ? shape.out_h
+                           : std::min(shape.out_h, 2 * step.border + turn_rows(step));
+  if (!input_.make_input(step, in_rows) || !scratch_.make(step, input_.as_input()) ||
       !output_.make_output(step, out_rows, step.float_out, step.bits_out)) {
     return false;
   }
   input_.limit_values(ring.values);
-  output_.limit_values(std::min(shape.out_h, step.border + 1));
+  output_.limit_values(std::min(out_rows, step.border + turn_rows(step)));
   input_.invent(step, seed);
   return true;
 }

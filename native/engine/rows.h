@@ -4,7 +4,7 @@
 //   values  a row is [W, C] floats
 //   bits    a row is [W + 2 * border, words_of(C)]; the border pixels left and right are +1, zero
 //           words: zeroed once when the memory is made, for nothing ever writes them. Above and
-//           below the image stands one row of zeros that all readers share (Scratch).
+//           below the image stands one row of zeros that all readers share.
 #pragma once
 
 #include <cstddef>
@@ -35,10 +35,13 @@ struct StepOutput {
   StepInput as_input() const { return {values, bits}; }
 };
 
-// Memory that running a row needs beside its input and output.
+// What running a step needs beside its input and output.
 struct Scratch {
-  float* shortcut;        // shortcut_floats(step)
-  const uint64_t* zeros;  // zero_words(step) words of 0
+  float* shortcut;  // shortcut_floats(step)
+  // tap_count(step): where the window of output pixel (y, 0) begins in each of its input rows is at
+  // taps + y * stride. It is always the same, for row y of a ring has its place; so it is found
+  // once (find_taps).
+  const uint64_t* const* taps;
 };
 
 }  // namespace bnn

@@ -43,11 +43,18 @@ bool bands_fit(const PreparedStep* steps, Segment segment, int threads, int reco
 
 }  // namespace
 
+int turn_rows(const Step& step) {
+  constexpr size_t kTurnBytes = size_t(32) << 10;  // of floats: more would leave the first level
+  const size_t row_bytes = size_t(step.shape.out_w) * step.shape.out_c * sizeof(float);
+  return int(std::clamp<size_t>(kTurnBytes / row_bytes, 1, size_t(step.shape.out_h)));
+}
+
 RingRows ring_rows(const Step& reader) {
   const ConvShape& s = reader.shape;
+  const int turn = turn_rows(reader);
   RingRows rows = {1, 1};
   for (int y = 0; y < s.out_h; ++y) {
-    const int last = reader.last_row(y);
+    const int last = reader.last_row(std::min(y + turn, s.out_h) - 1);
     const int first_value = reader.reads_bits() ? y * s.stride : reader.first_row(y);
     rows.values = std::max(rows.values, last - first_value + 1);
     rows.bits = std::max(rows.bits, last - reader.first_row(y) + 1);

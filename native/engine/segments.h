@@ -20,7 +20,11 @@ struct Segment {
   int begin, end;  // steps
 };
 
-// Rows that must stand in the ring of a step's input while it computes any row of its output.
+// Output rows that a step makes in one turn, before the steps around it take theirs: a step that
+// comes back finds its code and constants cold, so rows of little work come several at a time.
+int turn_rows(const Step& step);
+
+// Rows that must stand in the ring of a step's input while it takes any turn.
 struct RingRows {
   int values, bits;
 };

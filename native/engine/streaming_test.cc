@@ -21,7 +21,7 @@ std::vector<float> run_stepwise(const Network& network) {
   for (int i = 0; i < network.steps(); ++i) {
     const Step& step = network.step(i).step;
     OwnScratch scratch;
-    good = good && out.make_output(step) && scratch.make(step);
+    good = good && out.make_output(step) && scratch.make(step, before.as_input());
     if (!good) std::abort();
     run_step(network.step(i), before.as_input(), out.rows(), scratch.get());
     before = std::move(out);

@@ -26,7 +26,7 @@ bool Tensors::make_output(const Step& step, int rows, bool values, bool bits) {
 
 bool Tensors::make_input(const Step& step, int rows) {
   const ConvShape& s = step.shape;
-  return make(rows, step.reads_values() ? size_t(s.in_w) * s.in_c : 0, zero_words(step));
+  return make(rows, step.reads_values() ? size_t(s.in_w) * s.in_c : 0, in_words(step));
 }
 
 void Tensors::invent(const Step& step, uint64_t seed) {
@@ -36,13 +36,17 @@ void Tensors::invent(const Step& step, uint64_t seed) {
   if (rows_.bits.base) invent_bits(seed, step.shape, rows_.bits.count, rows_.bits.base);
 }
 
-bool OwnScratch::make(const Step& step) {
+bool OwnScratch::make(const Step& step, const StepInput& in) {
   memory_.reset();
   for (int pass = 0; pass < 2; ++pass) {
     Placer placer(memory_.get());
-    scratch_ = {placer.take<float>(shortcut_floats(step)), placer.take<uint64_t>(zero_words(step))};
+    float* shortcut = placer.take<float>(shortcut_floats(step));
+    const uint64_t* zeros = placer.take<uint64_t>(in_words(step));
+    const uint64_t** taps = placer.take<const uint64_t*>(tap_count(step));
+    scratch_ = {shortcut, taps};
     if (pass == 0) memory_ = allocate_zeroed(placer.bytes());
     if (!memory_) return false;
+    if (pass == 1) find_taps(step, in.bits, zeros, taps);
   }
   return true;
 }
@@ -66,7 +70,7 @@ bool SumsStep::run(const StepInput& in, int32_t* sums) const {
   const Step& step = prepared_.step;
   Tensors row;
   OwnScratch scratch;
-  if (!row.make_output(step, 1, true, false) || !scratch.make(step)) return false;
+  if (!row.make_output(step, 1, true, false) || !scratch.make(step, in)) return false;
   for (int y = 0; y < step.shape.out_h; ++y) {
     run_step_row(prepared_, in, row.rows(), y, scratch.get());
     const float* dots = row.rows().values.base;

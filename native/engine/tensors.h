@@ -33,10 +33,10 @@ class Tensors {
   StepOutput rows_ = {};
 };
 
-// Scratch for one step.
+// Scratch for one step with this input.
 class OwnScratch {
  public:
-  bool make(const Step& step);
+  bool make(const Step& step, const StepInput& in);
   const Scratch& get() const { return scratch_; }
 
  private:

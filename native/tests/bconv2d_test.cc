@@ -179,11 +179,11 @@ struct Case {
     epilogue.expect(s, sums.data(), random);
   }
 
-  // The input rows of output row y.
-  std::vector<const uint64_t*> rows(int y) const {
+  // The input rows of the output rows y .. y + count - 1.
+  std::vector<const uint64_t*> rows(int y, int count = 1) const {
     std::vector<const uint64_t*> in;
-    for (int ky = 0; ky < shape.kernel; ++ky) {
-      const int at = shape.window_row(y) + ky;
+    for (int i = 0; i < (count - 1) * shape.stride + shape.kernel; ++i) {
+      const int at = shape.window_row(y) + i;
       const bool inside = at >= 0 && at < shape.in_h;
       const uint64_t* row = inside ? input.data() + size_t(at) * zeros.size() : zeros.data();
       in.push_back(row + shape.window_word());
@@ -232,8 +232,9 @@ struct Row {
   }
 };
 
+// bits: of one output row.
 template <class Bit>
-long wrong_bits(const ConvShape& s, const Row& row, const Bit& bit) {
+long wrong_bits(const ConvShape& s, const uint64_t* bits, const Bit& bit) {
   long wrong = 0;
   for (int x = 0; x < s.out_w; ++x) {
     for (int w = 0; w < words_of(s.out_c); ++w) {
@@ -241,7 +242,7 @@ long wrong_bits(const ConvShape& s, const Row& row, const Bit& bit) {
       for (int o = 64 * w; o < s.out_c && o < 64 * w + 64; ++o) {
         expected |= uint64_t(bit(size_t(x) * s.out_c + o, o)) << (o % 64);
       }
-      wrong += row.bits[size_t(x) * words_of(s.out_c) + w] != expected;
+      wrong += bits[size_t(x) * words_of(s.out_c) + w] != expected;
     }
   }
   return wrong;
@@ -275,34 +276,36 @@ long wrong_in_row(const Bconv2dKernel& kernel, const Case& test, const void* pre
     wrong += std::memcmp(&full.values[i], &e.expected[at + i], sizeof(float)) != 0;
   }
   if (e.bits) {
-    wrong += wrong_bits(
-        s, full, [&](size_t i, int o) { return e.expected[at + i] < e.threshold[size_t(o)]; });
+    wrong += wrong_bits(s, full.bits.data(), [&](size_t i, int o) {
+      return e.expected[at + i] < e.threshold[size_t(o)];
+    });
   }
-
   return wrong;
 }
 
-// The integer epilogue, up to three rows a call.
+// The integer epilogue, up to three rows a call, with words between the rows that stay as they are.
 long wrong_in_thresholds(const Bconv2dKernel& kernel, const Case& test, const void* prepared) {
-  constexpr int kTogether = 3;
+  constexpr int kTogether = 3, kGap = 2;
   const ConvShape& s = test.shape;
+  const size_t row_words = size_t(s.out_w) * words_of(s.out_c), step = row_words + kGap;
   long wrong = 0;
   for (int y = 0; y < s.out_h; y += kTogether) {
     const int count = s.out_h - y < kTogether ? s.out_h - y : kTogether;
-    std::vector<const uint64_t*> in[kTogether];
-    std::unique_ptr<Row> compared[kTogether];
-    std::vector<Bconv2dRow> rows;
-    for (int i = 0; i < count; ++i) {
-      in[i] = test.rows(y + i);
-      compared[i] = std::make_unique<Row>(s);
-      rows.push_back({in[i].data(), {nullptr, 0}, {nullptr, compared[i]->bits.data()}});
+    Buffer<uint64_t> bits(size_t(count - 1) * step + row_words);
+    const uint64_t untouched = bits[0];
+    for (int i = 0; s.out_c % 64 != 0 && i < count; ++i) {
+      std::memset(bits.data() + i * step, 0, row_words * sizeof(uint64_t));
     }
-    kernel.run_threshold_rows(s, prepared, rows.data(), count);
+    const std::vector<const uint64_t*> in = test.rows(y, count);
+    kernel.run_threshold_rows(s, prepared, {in.data(), s.stride, bits.data(), step, count});
     for (int i = 0; i < count; ++i) {
       const size_t at = size_t(s.out_w) * s.out_c * size_t(y + i);
-      wrong += wrong_bits(s, *compared[i], [&](size_t j, int o) {
+      wrong += wrong_bits(s, bits.data() + i * step, [&](size_t j, int o) {
         return test.sums[at + j] > test.threshold[size_t(o)];
       });
+      for (int gap = 0; i + 1 < count && gap < kGap; ++gap) {
+        wrong += bits[i * step + row_words + gap] != untouched;
+      }
     }
   }
   return wrong;

@@ -94,8 +94,11 @@ struct NeonBits {
   }
 
   // depthwise.h
-  static Bits parity(Bits a, Bits b, Bits c) { return veorq_u8(veorq_u8(a, b), c); }
-  static Bits majority(Bits a, Bits b, Bits c) { return vbslq_u8(veorq_u8(a, b), c, a); }
+  static Bits add(Bits a, Bits b, Bits c, Bits* carry) {
+    const Bits differ = veorq_u8(a, b);
+    *carry = vbslq_u8(differ, c, a);
+    return veorq_u8(differ, c);
+  }
   static Bits both(Bits a, Bits b) { return vandq_u8(a, b); }
   static Bits or_not(Bits a, Bits b) { return vornq_u8(a, b); }
   static Bits decide(Bits a, Bits b, Bits lower) { return vbslq_u8(veorq_u8(a, b), a, lower); }

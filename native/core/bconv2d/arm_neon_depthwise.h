@@ -64,18 +64,18 @@ struct NeonDepthwise : Depthwise3x3<NeonBits> {
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
-                                const Bconv2dRow& row) {
+                                const uint64_t* const* in, uint64_t* bits) {
     const size_t words = size_t(words_of(shape.in_c));
-    if (words % 2 != 0) return Base::run_threshold_rows(shape, prepared, &row, 1);
+    if (words % 2 != 0) return Base::run_threshold_rows(shape, prepared, {in, 0, bits, 0, 1});
     const uint64_t* constants = constants_of(prepared);
     const auto compare_row = shape.stride == 1 ? compare<1> : compare<2>;
     for (size_t at = 0; at < words; at += V::kWords, constants += kColumnWords) {
       Column column;
 #pragma GCC unroll 3
       for (int ky = 0; ky < 3; ++ky) {
-        column.rows[ky] = reinterpret_cast<const char*>(row.in[ky] + at);
+        column.rows[ky] = reinterpret_cast<const char*>(in[ky] + at);
       }
-      column.bits = reinterpret_cast<char*>(row.out.bits + at);
+      column.bits = reinterpret_cast<char*>(bits + at);
       column.pixel = words * sizeof(uint64_t);
       compare_row(column, constants, shape.out_w);
     }

@@ -113,21 +113,21 @@ struct NeonLanes {
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
-                                const Bconv2dRow& row) {
+                                const uint64_t* const* in, uint64_t* bits) {
     const Cut cut(shape);
     if (shape.kernel != 3) {
-      return Fused::run_threshold_row(shape, fused(shape, prepared), row);
+      return Fused::run_threshold_row(shape, fused(shape, prepared), in, bits);
     }
     const size_t words = size_t(cut.pixel_words), step = size_t(shape.stride) * words;
     const void* filters = Fused::weights_of(shape, fused(shape, prepared));
     for (int i = 0; i < cut.parts; ++i) {
       const size_t first = size_t(i) * 2;
-      const Part part = {{row.in[0] + first, row.in[1] + first, row.in[2] + first},
+      const Part part = {{in[0] + first, in[1] + first, in[2] + first},
                          words,
                          step,
                          static_cast<const uint64_t*>(filters) + i * cut.block_words(),
                          static_cast<const uint8_t*>(prepared) + i * kPartBytes,
-                         row.out.bits + first};
+                         bits + first};
       if (!Tree::is_single(cut, i)) {
         compare<1, true>(part, shape.out_w);
       } else if (step == 1) {

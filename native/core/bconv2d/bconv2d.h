@@ -28,6 +28,16 @@ struct Bconv2dRow {
   RowOutput out;
 };
 
+// Rows one below the other of an output that is bits alone: such rows may take so little time that
+// a call for each would show.
+struct ThresholdRows {
+  const uint64_t* const* in;  // what Bconv2dRow::in is to row 0; to row i it is in + i * in_step
+  int in_step;                // the stride
+  uint64_t* bits;             // of row 0; row i is at bits + i * bits_step
+  size_t bits_step;
+  int count;
+};
+
 struct Bconv2dKernel {
   const char* name;    // bconv2d_<isa>_<method> or bconv2d_<isa>_<method>_<tile>
   const char* method;  // kernels of one ISA and method differ in their tile alone: the fastest for
@@ -41,16 +51,16 @@ struct Bconv2dKernel {
                   void* prepared);
   void (*run_row)(const ConvShape&, const void* prepared, const EpilogueConstants&,
                   const Bconv2dRow&);
-  // `count` rows: with bits alone a row may take so little time that calls would show.
-  void (*run_threshold_rows)(const ConvShape&, const void* prepared, const Bconv2dRow* rows,
-                             int count);
+  void (*run_threshold_rows)(const ConvShape&, const void* prepared, const ThresholdRows&);
 };
 
 // run_threshold_rows of a K that offers one row at a time.
 template <class K>
-void threshold_rows_of(const ConvShape& shape, const void* prepared, const Bconv2dRow* rows,
-                       int count) {
-  for (int i = 0; i < count; ++i) K::run_threshold_row(shape, prepared, rows[i]);
+void threshold_rows_of(const ConvShape& shape, const void* prepared, const ThresholdRows& rows) {
+  for (int i = 0; i < rows.count; ++i) {
+    K::run_threshold_row(shape, prepared, rows.in + i * rows.in_step,
+                         rows.bits + i * rows.bits_step);
+  }
 }
 
 // All kernels that this binary holds, best first (kernels.inc is the only list), whether or not

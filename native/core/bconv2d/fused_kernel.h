@@ -42,9 +42,9 @@ struct FusedKernel {
   }
 
   static void run_threshold_row(const ConvShape& shape, const void* prepared,
-                                const Bconv2dRow& row) {
-    K::run(shape, weights_of(shape, prepared), row.in,
-           ThresholdSink<Compare>(shape, static_cast<const int32_t*>(prepared), row.out.bits));
+                                const uint64_t* const* in, uint64_t* bits) {
+    K::run(shape, weights_of(shape, prepared), in,
+           ThresholdSink<Compare>(shape, static_cast<const int32_t*>(prepared), bits));
   }
 };
 

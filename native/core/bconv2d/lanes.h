@@ -305,15 +305,15 @@ struct GroupLanes {
 
   // Integer epilogue: the lanes of the output are the bits.
   template <bool kMasked, bool kSpread, int kTaps>
-  static void compare(const Plan& plan, const Column& column, const Bconv2dRow* rows, int count) {
+  static void compare(const Plan& plan, const Column& column, const ThresholdRows& rows) {
     const uint64_t* const blocks = column.blocks;
     const size_t step = plan.step, block_words = plan.block_words();
     const size_t out_step = plan.out_step;
     const int full_words = column.words * plan.pixels, first_word = column.first_channel / 64;
     const int last_words = column.words * plan.last_pixels, last = plan.vectors - 1;
-    for (; count > 0; --count, ++rows) {
-      const Taps<kTaps> taps(rows->in, first_word, plan);
-      uint64_t* const out = rows->out.bits + first_word;
+    for (int row = 0; row < rows.count; ++row) {
+      const Taps<kTaps> taps(rows.in + row * rows.in_step, first_word, plan);
+      uint64_t* const out = rows.bits + row * rows.bits_step + first_word;
       for_vectors(plan, column, 0, plan.vectors,
                   [&](int vector, const typename V::Loader& loader, auto together)
                       __attribute__((always_inline)) {
@@ -450,19 +450,18 @@ struct GroupLanes {
   }
 
   static void run_threshold_rows(const ConvShape& shape, const void* prepared,
-                                 const Bconv2dRow* rows, int count) {
-    if (!compares_in_lanes(shape)) {
-      for (int i = 0; i < count; ++i) {
-        run_with(shape, prepared, rows[i].in,
-                 ThresholdSink<Floats>(shape, thresholds_of(prepared), rows[i].out.bits));
-      }
-      return;
-    }
-    for_columns(shape, prepared, rows->in, [&](const Plan& plan, const Column& column) {
+                                 const ThresholdRows& rows) {
+    if (!compares_in_lanes(shape)) return threshold_rows_of<GroupLanes>(shape, prepared, rows);
+    for_columns(shape, prepared, rows.in, [&](const Plan& plan, const Column& column) {
       choose(plan, [&](auto masked, auto spread, auto taps) {
-        compare<masked.value, spread.value, taps.value>(plan, column, rows, count);
+        compare<masked.value, spread.value, taps.value>(plan, column, rows);
       });
     });
+  }
+
+  static void run_threshold_row(const ConvShape& shape, const void* prepared,
+                                const uint64_t* const* in, uint64_t* bits) {
+    run_with(shape, prepared, in, ThresholdSink<Floats>(shape, thresholds_of(prepared), bits));
   }
 
   static constexpr Bconv2dKernel kernel(const char* name, const char* method, Isa isa) {

@@ -153,10 +153,10 @@ struct Avx2Bits {
   static void store_words(uint64_t* p, Bits v, int n) { Avx2Lanes::store_words(p, v, n); }
   static __m256i widen8(const char* p) { return Avx2Lanes::widen8(p); }
   static Bits differ(Bits a, Bits w) { return _mm256_xor_si256(a, w); }
-  static Bits parity(Bits a, Bits b, Bits c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
-  static Bits majority(Bits a, Bits b, Bits c) {
-    const Bits either = _mm256_and_si256(_mm256_xor_si256(a, b), c);
-    return _mm256_or_si256(_mm256_and_si256(a, b), either);
+  static Bits add(Bits a, Bits b, Bits c, Bits* carry) {
+    const Bits differ = _mm256_xor_si256(a, b);
+    *carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(differ, c));
+    return _mm256_xor_si256(differ, c);
   }
   static Bits both(Bits a, Bits b) { return _mm256_and_si256(a, b); }
   static Bits or_not(Bits a, Bits b) {

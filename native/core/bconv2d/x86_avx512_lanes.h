@@ -96,12 +96,15 @@ struct Avx512Bits : Avx512Vectors {
       return _mm512_loadu_si512(p);
     }
   };
-  static Bits parity(Bits a, Bits b, Bits c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
-  static Bits majority(Bits a, Bits b, Bits c) { return _mm512_ternarylogic_epi64(a, b, c, 0xe8); }
+  static Bits add(Bits a, Bits b, Bits c, Bits* carry) {
+    const Bits sum = _mm512_ternarylogic_epi64(a, b, c, 0x96);
+    *carry = _mm512_ternarylogic_epi64(a, b, c, 0xe8);
+    return sum;
+  }
   static Bits both(Bits a, Bits b) { return _mm512_and_si512(a, b); }
   static Bits or_not(Bits a, Bits b) { return _mm512_ternarylogic_epi64(a, b, a, 0xf3); }
   static Bits decide(Bits a, Bits b, Bits lower) {
-    return _mm512_ternarylogic_epi64(a, b, lower, 0xb2);
+    return _mm512_ternarylogic_epi64(lower, a, b, 0xd4);
   }
   static void expand(const uint64_t* planes, int step, char* bytes) {
     __m512i sum_u8x64 = _mm512_maskz_set1_epi8(planes[0], 1);

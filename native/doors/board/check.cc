@@ -46,7 +46,7 @@ struct Outputs {
   bool run(const PreparedStep& prepared, const StepInput& in) {
     OwnScratch scratch;
     SumsStep sums_step;
-    if (!scratch.make(prepared.step)) return false;
+    if (!scratch.make(prepared.step, in)) return false;
     run_step(prepared, in, tensors.rows(), scratch.get());
     return prepared.step.kind != StepKind::kBconv2d ||
            (sums_step.make(prepared) && sums_step.run(in, counts()));

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "engine/invent.h"
+#include "engine/segments.h"
 #include "engine/tune.h"
 
 namespace bnn {
@@ -30,6 +31,7 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
   const size_t copies = warm ? 1 : kAllCopiesBytes / bytes + 1;
   copies_.assign(std::clamp<size_t>(copies, 1, kMostCopies), prepared);
   row_copies_ = std::clamp<size_t>(kRowCopiesBytes / bytes, 1, copies_.size());
+  turn_rows_ = turn_rows(step);
   InventedConstants invented;
   memory_ = allocate(copies_.size() * bytes);
   if (!memory_ || !invented.make(step, seed) || !rehearsal_.make(step, seed)) {
@@ -43,11 +45,12 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
 
 void Subject::run() {
   const Step& step = copies_[0].step;
-  next_ = (next_ + row_copies_) % copies_.size();
+  if (copies_.size() > 1) next_ = (next_ + row_copies_) % copies_.size();  // a division
   if (!step.convolves() || step.integer_threshold()) return rehearsal_.run(copies_[next_]);
   size_t copy = next_;
-  for (int y = 0; y < step.shape.out_h; ++y) {
-    rehearsal_.run_row(copies_[copy], y);
+  for (int y = 0; y < step.shape.out_h;) {
+    const int end = std::min(y + turn_rows_, step.shape.out_h);
+    for (; y < end; ++y) rehearsal_.run_row(copies_[copy], y);
     if (row_copies_ > 1) copy = copy + 1 < copies_.size() ? copy + 1 : 0;
   }
 }

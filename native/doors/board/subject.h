@@ -39,6 +39,7 @@ class Subject {
 
   std::vector<PreparedStep> copies_;
   size_t row_copies_ = 1, next_ = 0;
+  int turn_rows_ = 1;
   Memory memory_;
   Rehearsal rehearsal_;
 };
