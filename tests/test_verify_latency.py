@@ -12,15 +12,17 @@ from click.testing import CliRunner, Result
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.cli import cli
 from bnn_deploy.engine.bnn_file import read_bnn
-from bnn_deploy.errors import BnnDeployError, DeviceError, TableMismatch
+from bnn_deploy.errors import BnnDeployError, DeviceError, DeviceLost, TableMismatch
 from bnn_deploy.latency.correction import Correction, correction_path
 from bnn_deploy.latency.networks import NetworkJournal, networks_path
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.device import BOARD_BINARY, Device, DeviceDescription, open_device
+from bnn_deploy.profiling.device import Device, open_device
 from bnn_deploy.profiling.network_latency import EXTRA_VISITS, VISITS, measure_networks
-from bnn_deploy.profiling.profile import ProfileSettings, profile
+from bnn_deploy.profiling.profile import profile
+from bnn_deploy.profiling.protocol import ProfileSettings
 from bnn_deploy.space import load_space
-from bnn_deploy.steps import plan
+from bnn_deploy.steps import Step, plan
+from tests.boards import FakeTransport, device_with
 from tests.tables import formula_ns
 
 SPACE = load_space("mobilenet-32")
@@ -29,43 +31,41 @@ QUICK = ProfileSettings(samples=5, min_sample_ns=50_000, warmup_ns=100_000)
 Answer = Callable[[int, float], dict[str, object]]
 
 
-class ScriptedBoard:
+class ScriptedBoard(FakeTransport):
     """A board on which a network takes 2 % and 5 us longer than its steps together."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer, self.runs = answer, 0
+    def __init__(self, net: Answer) -> None:
+        super().__init__(answer=self._layer)
+        self.net, self.visits = net, 0
         self.models: set[str] = set()
+        self.reconnects = 0
 
-    def push(self, path: Path) -> str:
-        return str(path)
+    @staticmethod
+    def _layer(step: Step) -> dict[str, object]:
+        samples = [formula_ns(step)] * 3
+        return {"kernel": "k", "iterations": 1, "samples_ns": samples, "cold_samples_ns": []}
 
     def run(self, argv: Sequence[str], timeout_s: float) -> Iterator[str]:
-        match argv[1]:
-            case "facts":
-                yield json.dumps({"cpu": "scripted", "cores": 1, "isa": ["scalar"], "best_isa": "scalar"})
-            case "sentinel":
-                yield json.dumps({"core": 0, "sentinel_ns": [1000]})
-            case "layers":
-                for index, step in enumerate(read_bnn(argv[argv.index("--plan") + 1]).steps):
-                    row = {"index": index, "kernel": "k", "iterations": 1, "sentinel_ns": [1000] * 3}
-                    yield json.dumps({**row, "samples_ns": [formula_ns(step)] * 3})
-            case "net":
-                self.runs += 1
-                self.models.add(argv[argv.index("--model") + 1])
-                steps = read_bnn(argv[argv.index("--model") + 1]).steps
-                yield json.dumps(self.answer(self.runs, 1.02 * sum(map(formula_ns, steps)) + 5000))
+        if argv[1] != "net":
+            yield from super().run(argv, timeout_s)
+            return
+        assert [held.open for held in self.held].count(True) == 1
+        self.visits += 1
+        model = argv[argv.index("--model") + 1]
+        self.models.add(model)
+        yield json.dumps(self.net(self.visits, 1.02 * sum(map(formula_ns, read_bnn(model).steps)) + 5000))
 
-    def close(self) -> None:
-        """Nothing to clean up."""
+    def reconnect(self) -> None:
+        self.reconnects += 1
 
 
 def steady(_: int, latency_ns: float) -> dict[str, object]:
-    return {"iterations": 1, "samples_ns": [round(latency_ns)] * 5, "sentinel_ns": [1000] * 5}
+    return {"iterations": 1, "samples_ns": [round(latency_ns)] * 5, "sentinel_ns": [500] * 5}
 
 
 def board(answer: Answer = steady) -> tuple[Device, ScriptedBoard]:
     scripted = ScriptedBoard(answer)
-    return Device(DeviceDescription("scripted", "", "fake", -1), scripted, BOARD_BINARY), scripted
+    return device_with(scripted), scripted
 
 
 @pytest.fixture(name="table")
@@ -81,12 +81,12 @@ def test_every_network_as_often_as_wanted(table: LatencyTable) -> None:
     device, scripted = board()
     found = measure_networks(NETS, device, table, visits=3)
     assert [one.architecture for one in found] == NETS
-    assert scripted.runs == 3 * len(NETS)
+    assert scripted.visits == 3 * len(NETS)
     assert all(one.latency_ns == round(truth(one.architecture)) and len(one.good) == 3 for one in found)
     assert len(scripted.models) == 1  # one file, again and again
     assert not any(Path(model).exists() for model in scripted.models)
     measure_networks(NETS, device, table, visits=3)
-    assert scripted.runs == 3 * len(NETS)
+    assert scripted.visits == 3 * len(NETS)
 
 
 @pytest.mark.parametrize("moment", [1, 2, 13, 35])
@@ -101,31 +101,47 @@ def test_a_cable_pulled_costs_one_visit(table: LatencyTable, moment: int) -> Non
         measure_networks(NETS, device, table)
     device, scripted = board()
     found = measure_networks(NETS, device, table)
-    assert scripted.runs == VISITS * len(NETS) - (moment - 1)
+    assert scripted.visits == VISITS * len(NETS) - (moment - 1)
     assert all(len(one.visits) == VISITS for one in found)
+
+
+def test_a_board_that_goes_away_is_waited_for(table: LatencyTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bnn_deploy.profiling.patience.RECONNECT_POLL_S", 0.01)
+    gone = {4, 5, 30}
+
+    def rebooting(run: int, latency_ns: float) -> dict[str, object]:
+        if run in gone:
+            raise DeviceLost("rebooting")
+        return steady(run, latency_ns)
+
+    device, scripted = board(rebooting)
+    found = measure_networks(NETS, device, table)
+    assert scripted.reconnects == len(gone)
+    assert scripted.visits == VISITS * len(NETS) + len(gone)
+    assert all(len(one.good) == VISITS for one in found)
 
 
 def test_a_slow_minute_and_an_unsteady_one_are_measured_again(table: LatencyTable) -> None:
     def disturbed(run: int, latency_ns: float) -> dict[str, object]:
         answer = steady(run, latency_ns)
         if 5 <= run <= 8:
-            answer |= {"samples_ns": [round(1.4 * latency_ns)] * 5, "sentinel_ns": [1400] * 5}
+            answer |= {"samples_ns": [round(1.4 * latency_ns)] * 5, "sentinel_ns": [700] * 5}
         if run == 11:
             answer |= {"samples_ns": [round(latency_ns * factor) for factor in (1, 1, 1.3, 1.6, 2)]}
         return answer
 
     device, scripted = board(disturbed)
     found = measure_networks(NETS, device, table)
-    assert scripted.runs == VISITS * len(NETS) + 5
+    assert scripted.visits == VISITS * len(NETS) + 5
     assert all(one.latency_ns == round(truth(one.architecture)) for one in found)
     with NetworkJournal(table) as journal:  # what was set aside is there as well
-        assert sum(len(one.visits) for one in journal.networks.values()) == scripted.runs
+        assert sum(len(one.visits) for one in journal.networks.values()) == scripted.visits
 
 
 def test_patience_ends(table: LatencyTable) -> None:
-    device, scripted = board(lambda run, ns: {**steady(run, ns), "sentinel_ns": [1040] * 5})
+    device, scripted = board(lambda run, ns: {**steady(run, ns), "sentinel_ns": [520] * 5})
     found = measure_networks(NETS[:3], device, table)
-    assert scripted.runs == 3 * (VISITS + EXTRA_VISITS)
+    assert scripted.visits == 3 * (VISITS + EXTRA_VISITS)
     assert not any(one.good for one in found)
 
 

@@ -21,7 +21,7 @@ bool trace_step(const PreparedStep& prepared, const StepInput& in, Tensors* out,
                 OutputFile* sums_file) {
   const Step& step = prepared.step;
   OwnScratch scratch;
-  if (!out->make_output(step) || !scratch.make(step)) return no_memory();
+  if (!out->make_output(step) || !scratch.make(step, in)) return no_memory();
   run_step(prepared, in, out->rows(), scratch.get());
   if (step.kind != StepKind::kBconv2d) return true;
   const size_t bytes = step.out_elements() * sizeof(int32_t);
