@@ -9,8 +9,8 @@ For each model (a kernel with one version of its epilogue) rows of different sha
 the numbers of loops that bnn_deploy/latency/loops.py expects. Then rows of the preset spaces, which the fit has not
 seen, are traced and compared. The result is bnn_deploy/latency/cycle_models.json.
 
---check: traces the rows of the preset spaces alone and compares them with the stored models: exit code 1 when a kernel
-is another than expected, or a row is more than TOLERANCE off.
+--check: which kernels run, for all steps of the preset spaces, and a few short rows against the stored models: about 2
+minutes. Exit code 1 when a row is more than TOLERANCE off, 2 when another kernel runs than expected.
 
 PREDICTIONS of a model of the core, no measurements: caches always hit and branches are always guessed. Cortex-A76 is
 priced as Neoverse N1: LLVM 19 gives A76 the model of A57. Cortex-A72 is priced by LLVM's model of A57, as LLVM does it.
@@ -31,20 +31,25 @@ from pathlib import Path
 import numpy as np
 from mca import version_of
 from scipy.optimize import nnls
-from traces import AARCH64, Trace, TraceError, Tracer, cycles, run, tool
+from traces import AARCH64, TraceError, Tracer, cycles, run, tool
 
 from bnn_deploy.journal import write_atomically
+from bnn_deploy.latency.estimate import KIND, MODELS, row_cycles
 from bnn_deploy.latency.loops import AVGPOOL, Loops, avgpool_loops, walk
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import Shortcut, Step, StepKind
 
-OUT = Path(__file__).parents[1] / "bnn_deploy" / "latency" / "cycle_models.json"
 SPACES = ("mobilenet-32", "mobilenet-224")
 TOLERANCE = 0.12  # of one row of a space
-MOST_INSTRUCTIONS = 60_000  # of a traced row, about
+MOST_INSTRUCTIONS = 60_000  # of a row that a model is fitted to, about
+LONGEST = 300_000  # of a row that models are compared with
+SHORT, CHECKED = 40_000, 6  # --check: rows of no more instructions, every sixth
 SHAPES = 16  # of a model
 WIDTHS = (4, 5, 7, 10, 14, 20, 28, 40, 56, 112)
 CHANNELS = (32, 64, 96, 128, 192, 256, 512)
+
+
+Off = tuple[float, Step]  # relative error of a row
 
 
 @dataclass(frozen=True)
@@ -78,22 +83,24 @@ def bconv2d(width: int, channels: int, kernel: int, groups: int, bits: bool, str
     )
 
 
+def conv2d(width: int, inputs: int, outputs: int, kernel: int, bits: bool, rprelu: bool) -> Step:
+    """A stem (stride 2), or a real 1x1 of a block."""
+    stride = 2 if kernel > 1 else 1
+    shape = (3 * stride, width * stride, inputs, 3, width, outputs)  # the middle row's window is inside
+    return Step(StepKind.CONV2D, *shape, kernel=kernel, stride=stride, rprelu=rprelu, bits_out=bits, border=int(bits))
+
+
 def candidates() -> Iterable[Step]:
     """Steps of many shapes, of every kernel and epilogue."""
     grid = itertools.product(WIDTHS, CHANNELS, (True, False))
     for width, channels, bits in grid:
-        for kernel, per_group in [(1, 0), *itertools.product((3, 5), (0, 64, 32, 16, 8, 4, 2, 1, 12, 24))]:
+        for kernel, per_group in [(1, 0), *itertools.product((3, 5), (0, 64, 32, 16, 8, 4, 2, 1, 3, 12, 24, 48))]:
             groups = channels // per_group if per_group else 1
             if groups * (per_group or channels) == channels and (per_group == 0 or groups > 1):
                 yield bconv2d(width, channels, kernel, groups, bits)
-        for kernel, inputs in ((3, 3), (1, channels // 2), (3, channels // 4)):
-            shape = (kernel, width * 2, inputs, kernel, width, channels)
-            yield Step(
-                StepKind.CONV2D, *shape, kernel=kernel, stride=2, bits_out=bits, rprelu=kernel == 1, border=int(bits)
-            )
-            yield Step(
-                StepKind.CONV2D, *shape, kernel=kernel, stride=2, bits_out=bits, rprelu=kernel != 1, border=int(bits)
-            )
+        yield conv2d(width, 3, channels, 3, bits, rprelu=False)
+        yield conv2d(width, channels // 4, channels, 3, bits, rprelu=True)
+        yield conv2d(width, channels // 2, channels, 1, bits, rprelu=True)
         yield Step(StepKind.GLOBAL_AVGPOOL, width, width, channels, 1, 1, channels)
         yield Step(StepKind.LINEAR, 1, 1, channels, 1, 1, 8 * width)
 
@@ -123,11 +130,15 @@ def samples(isa: str) -> dict[str, list[Step]]:
 
 
 class Prices:
-    """Cycles of rows on every core; each row is traced once for each instruction set."""
+    """Cycles of rows on every core; each row is traced once for each instruction set.
 
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
+    Prices of code are kept in a file, so that another run prices only what has changed.
+    """
+
+    def __init__(self, tracer: Tracer, file: Path) -> None:
+        self._tracer, self._file = tracer, file
         self._known: dict[tuple[Step, str, str], float] = {}
+        self._of_code: dict[str, float] = json.loads(file.read_text()) if file.exists() else {}
 
     def of(self, steps: Sequence[Step], core: Core) -> list[float]:
         """In the order of the steps.
@@ -137,18 +148,26 @@ class Prices:
         """
         missing = [step for step in steps if (step, core.isa, core.mcpu) not in self._known]
         for trace in self._tracer.trace(missing, core.isa) if missing else ():
-            check_kernel(trace, core.isa)
+            check_kernel(trace.step, trace.kernel, core.isa)
             for each in CORES:
                 if each.isa == core.isa:
-                    self._known[trace.step, each.isa, each.mcpu] = cycles(trace.code, AARCH64, each.mcpu)
+                    self._known[trace.step, each.isa, each.mcpu] = self._price(trace.code, each.mcpu)
+        if missing:
+            write_atomically(self._file, json.dumps(self._of_code).encode())
         return [self._known[step, core.isa, core.mcpu] for step in steps]
 
+    def _price(self, code: Sequence[str], mcpu: str) -> float:
+        digest = hashlib.sha256("\n".join([mcpu, *code]).encode()).hexdigest()
+        if digest not in self._of_code:
+            self._of_code[digest] = cycles(code, AARCH64, mcpu)
+        return self._of_code[digest]
 
-def check_kernel(trace: Trace, isa: str) -> None:
-    walked = walk(trace.step, isa)
+
+def check_kernel(step: Step, kernel: str, isa: str) -> None:
+    walked = walk(step, isa)
     expected = walked.kernel if walked else "no kernel"
-    if trace.kernel != expected:
-        raise TraceError(f"{trace.step.key}: {trace.kernel} ran, bnn_deploy/latency/loops.py expects {expected}")
+    if kernel != expected:
+        raise TraceError(f"{step.key}: {kernel} ran, bnn_deploy/latency/loops.py expects {expected}")
 
 
 def counts(loops: Loops) -> list[float]:
@@ -192,17 +211,15 @@ def fit_avgpool(core: Core, prices: Prices) -> dict[str, object]:
 
 def predicted(step: Step, core: Core, models: Mapping[str, Mapping[str, object]]) -> float:
     """Cycles of a row by the models."""
-    from bnn_deploy.latency.estimate import row_cycles
-
     return row_cycles(step, core.isa, {name: model["cycles"] for name, model in models.items()})  # type: ignore[misc]
 
 
-def compare(
-    core: Core, prices: Prices, models: Mapping[str, Mapping[str, object]], most: float
-) -> list[tuple[float, Step]]:
-    """Relative error of every row of the preset spaces that takes at most so many instructions."""
-    steps = [step for name in SPACES for step in load_space(name).steps() if instructions(step) <= most]
-    steps = list(dict.fromkeys(steps))
+def preset_steps() -> list[Step]:
+    return list(dict.fromkeys(step for name in SPACES for step in load_space(name).steps()))
+
+
+def compare(core: Core, prices: Prices, models: Mapping[str, Mapping[str, object]], steps: Sequence[Step]) -> list[Off]:
+    """Relative error of a row of each step."""
     found = prices.of(steps, core)
     return [(predicted(step, core, models) / value - 1, step) for step, value in zip(steps, found, strict=True)]
 
@@ -216,36 +233,56 @@ def made_by(replay: Path) -> dict[str, str]:
     }
 
 
-def summary(errors: Sequence[tuple[float, Step]]) -> dict[str, object]:
+def summary(errors: Sequence[Off]) -> dict[str, object]:
     sizes = [abs(error) for error, _ in errors]
     return {"rows": len(sizes), "worst_error": round(max(sizes), 4), "median_error": round(statistics.median(sizes), 4)}
+
+
+def make(prices: Prices, replay: Path) -> int:
+    """Fits all models and writes them; returns how many rows of the preset spaces they miss."""
+    steps = [step for step in preset_steps() if instructions(step) <= LONGEST]
+    cores: dict[str, object] = {}
+    missed = 0
+    for core in CORES:
+        models = fit_core(core, prices)
+        errors = compare(core, prices, models, steps)
+        cores[core.name] = {"mcpu": core.mcpu, "isa": core.isa, "models": models, "checked": summary(errors)}
+        missed += tell(core, errors)
+    head = {"schema": 1, "kind": KIND, "about": "predictions, no measurements", "made_by": made_by(replay)}
+    write_atomically(MODELS, (json.dumps({**head, "cores": cores}, indent=1) + "\n").encode())
+    return missed
+
+
+def check(prices: Prices, tracer: Tracer) -> int:
+    """Compares the stored models with a build; returns how many rows they miss."""
+    stored = json.loads(MODELS.read_text())["cores"]
+    steps = preset_steps()
+    for isa in sorted({core.isa for core in CORES}):
+        for step, kernel in zip(steps, tracer.kernels(steps, isa), strict=True):
+            check_kernel(step, kernel, isa)
+    short = [step for step in steps if instructions(step) <= SHORT]
+    return sum(tell(core, compare(core, prices, stored[core.name]["models"], short[::CHECKED])) for core in CORES)
+
+
+def tell(core: Core, errors: Sequence[Off]) -> int:
+    worst = "; ".join(
+        f"{error:+.1%} {step.key}" for error, step in sorted(errors, key=lambda entry: -abs(entry[0]))[:3]
+    )
+    print(f"{core.name}: {summary(errors)}; worst: {worst}")
+    return sum(abs(error) > TOLERANCE for error, _ in errors)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Cycle models of the NEON kernels (llvm-mca)")
     parser.add_argument("replay", type=Path, help="of an AArch64 build with -DBNN_BENCH=ON")
     parser.add_argument("--check", action="store_true", help="compare the stored models with this build")
-    parser.add_argument("--most", type=float, default=3e5, help="rows of more instructions are not compared (3e5)")
     arguments = parser.parse_args()
-    prices = Prices(Tracer(arguments.replay, AARCH64))
-    stored = json.loads(OUT.read_text()) if arguments.check else {"cores": {}}
-    bad = 0
-    for core in CORES:
-        models = stored["cores"][core.name]["models"] if arguments.check else fit_core(core, prices)
-        errors = compare(core, prices, models, arguments.most)
-        stored["cores"][core.name] = {"mcpu": core.mcpu, "isa": core.isa, "models": models, "checked": summary(errors)}
-        worst = sorted(errors, key=lambda entry: -abs(entry[0]))[:3]
-        print(
-            f"{core.name}: {summary(errors)}; worst: " + "; ".join(f"{error:+.1%} {step.key}" for error, step in worst)
-        )
-        bad += sum(abs(error) > TOLERANCE for error, _ in errors)
-    if not arguments.check:
-        head = {"schema": 1, "kind": "bnn-deploy cycle models", "about": "predictions, no measurements"}
-        text = json.dumps({**head, "made_by": made_by(arguments.replay), **stored}, indent=1) + "\n"
-        write_atomically(OUT, text.encode())
-    if bad:
-        print(f"{bad} rows are more than {TOLERANCE:.0%} off", file=sys.stderr)
-    return 1 if bad else 0
+    tracer = Tracer(arguments.replay, AARCH64)
+    prices = Prices(tracer, arguments.replay.with_name("prices.json"))
+    missed = check(prices, tracer) if arguments.check else make(prices, arguments.replay)
+    if missed:
+        print(f"{missed} rows are more than {TOLERANCE:.0%} off", file=sys.stderr)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from bnn_deploy.steps import Step
 
 PIECE = 60_000  # instructions that llvm-mca gets at a time
 MARKS = ("replay_begin", "replay_end")
+INSTRUCTION = re.compile(r"0x([0-9a-f]+):  ((?:[0-9a-f]{8}|(?:[0-9a-f]{2} ?)+))(?: +(\S.*))?$")  # of -d in_asm
 BLOCK = re.compile(rb"/([0-9a-f]{16})/")  # the address in a line of -d exec
 
 
@@ -40,7 +41,10 @@ class Machine:
     qemu: tuple[str, ...]
     call: re.Pattern[str]  # calls and returns, as llvm-mc prints them
     branch: str  # what takes their place
-    little_words: bool  # instructions are 4 bytes, printed as a number
+    separator: str  # bytes of an instruction that no kernel has
+    separated: str  # the same as llvm-mc prints it
+    little_words: bool  # qemu prints instructions as numbers of 4 bytes
+    features: tuple[str, ...]  # for llvm-mc and llvm-mca
 
     @property
     def emulator(self) -> str:
@@ -49,8 +53,26 @@ class Machine:
         return self.qemu[0]
 
 
-AARCH64 = Machine("aarch64", ("qemu-aarch64-static", "-cpu", "max"), re.compile(r"(bl|blr|ret)\b.*"), "b #0", True)
-X86_64 = Machine("x86_64", ("qemu-x86_64-static", "-cpu", "max"), re.compile(r"(call|ret)q?\b.*"), "jmp 0", False)
+AARCH64 = Machine(
+    triple="aarch64",
+    qemu=("qemu-aarch64-static", "-cpu", "max"),
+    call=re.compile(r"(bl|blr|ret)\b.*"),
+    branch="b #0",
+    separator="0x20 0x00 0x20 0xd4",
+    separated="brk #0x1",
+    little_words=True,
+    features=("-mattr=+dotprod",),
+)
+X86_64 = Machine(
+    triple="x86_64",
+    qemu=("qemu-x86_64-static", "-cpu", "max"),
+    call=re.compile(r"(call|ret)q?\b.*"),
+    branch="jmp 0",
+    separator="0x0f 0x0b",
+    separated="ud2",
+    little_words=False,
+    features=(),
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +100,14 @@ class Tracer:
             if len(line.split()) == 3
         }
         self._marks = [symbols[name] for name in MARKS]
-        self._assembly: dict[str, str] = {}
+
+    def kernels(self, steps: Sequence[Step], isa: str) -> list[str]:
+        """The kernel that each step runs with; nothing is traced."""
+        with tempfile.TemporaryDirectory(prefix="bnn-trace-") as folder:
+            plan = Path(folder) / "plan.bnn"
+            plan.write_bytes(plan_to_bytes(steps))
+            command = [self._machine.emulator, *self._machine.qemu[1:], str(self._replay), "--plan", str(plan)]
+            return [json.loads(line)["kernel"] for line in run([*command, "--isa", isa]).splitlines()]
 
     def trace(self, steps: Sequence[Step], isa: str) -> Iterator[Trace]:
         """One trace for each step, with the kernels of an instruction set or one kernel by its name."""
@@ -94,26 +123,25 @@ class Tracer:
             streams = list(self._streams(log))
         if len(records) != len(steps) or len(streams) != len(steps):
             raise TraceError(f"{len(records)} records and {len(streams)} traces of {len(steps)} steps")
+        executed = sorted({address for stream in streams for address in stream})
+        code = dict(zip(executed, self._disassemble([blocks[address] for address in executed]), strict=True))
         for step, record, stream in zip(steps, records, streams, strict=True):
-            raw = [word for address in stream for word in blocks[address]]
-            self._disassemble(set(raw))
-            code = tuple(self._assembly[word] for word in raw)
-            yield Trace(step, record["kernel"], record["rows"], code)
+            yield Trace(step, record["kernel"], record["rows"], tuple(line for at in stream for line in code[at]))
 
-    @staticmethod
-    def _blocks(log: Path) -> dict[int, list[str]]:
-        """Address of a block -> its instructions as hexadecimal digits."""
+    def _blocks(self, log: Path) -> dict[int, str]:
+        """Address of a block -> its bytes, as llvm-mc reads them."""
         found: dict[int, list[str]] = {}
         current: list[str] | None = None
         with log.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 if line.startswith("IN:"):
                     current = []
-                elif current is not None and (match := re.match(r"0x([0-9a-f]+):  ((?:[0-9a-f]+ ?)+) ", line)):
+                elif current is not None and (match := INSTRUCTION.match(line)):
                     if not current:
                         found[int(match[1], 16)] = current
-                    current.append(match[2].strip())
-        return found
+                    parts = re.findall("..", match[2].replace(" ", ""))
+                    current += reversed(parts) if self._machine.little_words else parts
+        return {address: " ".join(f"0x{part}" for part in parts) for address, parts in found.items()}
 
     def _streams(self, log: Path) -> Iterator[list[int]]:
         """Addresses of the blocks executed between two marks."""
@@ -133,30 +161,20 @@ class Tracer:
                 elif stream is not None:
                     stream.append(address)
 
-    def _disassemble(self, raw: set[str]) -> None:
-        """Fills the dictionary of instructions."""
-        new = sorted(raw - self._assembly.keys())
-        if not new:
-            return
-        source = "".join(self._bytes(word) + "\n" for word in new)
-        printed = run(
-            [
-                tool("LLVM_MC", "llvm-mc-19"),
-                "-disassemble",
-                f"-triple={self._machine.triple}",
-                "-mattr=+all" if self._machine.little_words else "",
-            ],
-            source,
-        )
-        texts = [line.strip() for line in printed.splitlines() if line.strip() and not line.strip().startswith(".")]
-        if len(texts) != len(new):
-            raise TraceError(f"llvm-mc printed {len(texts)} of {len(new)} instructions")
-        for word, text in zip(new, texts, strict=True):
-            self._assembly[word] = self._machine.branch if self._machine.call.fullmatch(text) else text
-
-    def _bytes(self, word: str) -> str:
-        parts = re.findall("..", word.replace(" ", ""))
-        return " ".join("0x" + part for part in (reversed(parts) if self._machine.little_words else parts))
+    def _disassemble(self, blocks: Sequence[str]) -> list[list[str]]:
+        """The assembly of each block; between two blocks goes an instruction that no block has."""
+        source = "".join(f"{block}\n{self._machine.separator}\n" for block in blocks)
+        command = [tool("LLVM_MC", "llvm-mc-19"), "-disassemble", f"-triple={self._machine.triple}"]
+        printed = run([*command, *self._machine.features], source)
+        found: list[list[str]] = [[]]
+        for line in map(str.strip, printed.splitlines()):
+            if line.split() == self._machine.separated.split():
+                found.append([])
+            elif line and not line.startswith("."):
+                found[-1].append(self._machine.branch if self._machine.call.fullmatch(line) else line)
+        if len(found) != len(blocks) + 1:
+            raise TraceError(f"llvm-mc printed {len(found) - 1} of {len(blocks)} blocks")
+        return found[:-1]
 
 
 def cycles(code: Sequence[str], machine: Machine, cpu: str) -> float:
@@ -165,7 +183,6 @@ def cycles(code: Sequence[str], machine: Machine, cpu: str) -> float:
     for start in range(0, len(code), PIECE):
         text = "\n".join(code[start : start + PIECE]) + "\n"
         command = [tool("LLVM_MCA", "llvm-mca-19"), f"-mtriple={machine.triple}", f"-mcpu={cpu}", "-iterations=1"]
-        command += ["-mattr=+dotprod"] if machine.little_words else []
         match = re.search(
             r"Total Cycles:\s+(\d+)", run([*command, "-resource-pressure=0", "-instruction-info=0"], text)
         )

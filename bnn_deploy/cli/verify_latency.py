@@ -11,8 +11,9 @@ import numpy as np
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.cli.console import say, stage
-from bnn_deploy.errors import DeviceError, FileFormatError, SpaceError
+from bnn_deploy.errors import DeviceError, FileFormatError, SpaceError, TableMismatch
 from bnn_deploy.latency.correction import Coefficients, Correction, correction_path
+from bnn_deploy.latency.measurement import MEASURED
 from bnn_deploy.latency.networks import networks_path
 from bnn_deploy.latency.predict import predict_ns
 from bnn_deploy.latency.statistics import Agreement, Estimate
@@ -41,6 +42,8 @@ def verify_latency(
 ) -> None:
     """See the command's help."""
     table = LatencyTable.open(path)
+    if table.source != MEASURED:
+        raise TableMismatch(f"{path}: no measurements but {table.source}; only a measured table can be verified")
     name, nets = _front(run) if run else _random(str(space_name), networks, seed)
     for net in nets:
         predict_ns(net, table)  # a missing row is told before anything is measured

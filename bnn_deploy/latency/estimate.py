@@ -45,7 +45,9 @@ MODELS = Path(__file__).with_name("cycle_models.json")
 SOURCE = "estimate:llvm-mca-19"
 
 L2_BYTES_PER_CYCLE = 8.0
-PEAK_SHARE = 0.45  # STREAM on a Raspberry Pi 4: 5.56 of the 12.8 GB/s of its 32 bits of LPDDR4-3200
+# Of what the pins allow. Raspberry Pi 4: STREAM 5.56 of 12.8 GB/s (LPDDR4-3200, 32 bits); Raspberry Pi 5: one core
+# reads 9.1 to 9.4 of 17 GB/s (tinymembench, raspberrypi/firmware issue 1876).
+PEAK_SHARE = 0.5
 
 Models = Mapping[str, Mapping[str, float]]
 

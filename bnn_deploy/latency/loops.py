@@ -68,11 +68,9 @@ def walk(step: Step, isa: str) -> Walk | None:
             return Walk("global_avgpool", "global_avgpool", loops)
         case StepKind.LINEAR:
             blocks = -(-step.out_channels // 8)
-            return Walk(
-                "linear_neon", "linear_neon", Loops(block=blocks, pixel_step=blocks * -(-step.in_channels // 8))
-            )
+            return Walk(f"linear_{isa}", "linear", Loops(block=blocks, pixel_step=blocks * -(-step.in_channels // 8)))
         case StepKind.CONV2D:
-            return Walk("conv2d_neon", f"conv2d_neon {_sink(step)}", _conv2d(step)) if _whole(step) else None
+            return Walk(f"conv2d_{isa}", f"conv2d {_sink(step)}", _conv2d(step)) if _whole(step) else None
     repeats = step.shortcut is Shortcut.REPEAT and step.in_channels % 16 != 0
     if step.shortcut is Shortcut.NONE or repeats or step.out_channels % 8 != 0:
         return None

@@ -18,7 +18,7 @@ from bnn_deploy.errors import FileFormatError, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import read_journal
 from bnn_deploy.latency.block import Block
 from bnn_deploy.latency.judgement import Judgement, Row
-from bnn_deploy.latency.measurement import MEASURED, Measurement
+from bnn_deploy.latency.measurement import ESTIMATE, MEASURED, Measurement
 from bnn_deploy.steps import Step
 
 KIND = "bnn-deploy latency table"
@@ -148,9 +148,10 @@ class LatencyTable:
     def _miss(self, steps: list[Step]) -> LatencyTableMiss:
         more = f" (and {len(steps) - 1} more)" if len(steps) > 1 else ""
         why = self.failed.get(steps[0])
+        word, flag = ("estimate", " --estimate") if self.source.startswith(ESTIMATE) else ("measurement", "")
         return LatencyTableMiss(
-            f"{self.path}: no measurement of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
-            f"measure it with `bnn-deploy profile --device {self.device} --space SPACE --out {self.path}`"
+            f"{self.path}: no {word} of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
+            f"add it with `bnn-deploy profile{flag} --device {self.device} --space SPACE --out {self.path}`"
         )
 
 
