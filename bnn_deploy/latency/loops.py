@@ -63,9 +63,7 @@ def walk(step: Step, isa: str) -> Walk | None:
     """
     match step.kind:
         case StepKind.GLOBAL_AVGPOOL:
-            blocks = -(-step.in_channels // 64)
-            loops = Loops(block=blocks, pixel_step=blocks * step.in_height * step.in_width)
-            return Walk("global_avgpool", "global_avgpool", loops)
+            return Walk("global_avgpool", "global_avgpool", _pool(step))
         case StepKind.LINEAR:
             blocks = -(-step.out_channels // 8)
             return Walk(f"linear_{isa}", "linear", Loops(block=blocks, pixel_step=blocks * -(-step.in_channels // 8)))
@@ -110,6 +108,12 @@ def _conv2d(step: Step) -> Loops:
     """core/float/conv2d.h: blocks of 16 channels, tiles of 5 pixels."""
     blocks, window = -(-step.out_channels // 16), step.k_bits
     return _count(step, blocks, step.out_width, -(-step.out_width // 5), window, step.kernel)
+
+
+def _pool(step: Step) -> Loops:
+    """core/float/pool.h: blocks of 64 channels, the rest by 8."""
+    blocks, rest, pixels = step.in_channels // 64, -(-(step.in_channels % 64) // 8), step.in_height * step.in_width
+    return Loops(block=blocks, tile=rest, pixel_step=blocks * pixels, tile_step=rest * pixels)
 
 
 def _count(step: Step, blocks: int, pixels: int, tiles: int, steps: float, runs: int) -> Loops:
