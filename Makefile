@@ -6,6 +6,7 @@ STAMP := .venv/.installed
 LCE_STAMP := .venv-lce/.installed
 PEERS_STAMP := .venv-peers/.installed
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find native cmake -type f)
+FOLDERS := $(shell find bnn_deploy -type d ! -name __pycache__)
 
 .PHONY: help install lce-env peers-env test check native-test quickstart format board-aarch64 stream-formats
 
@@ -17,7 +18,7 @@ install: $(STAMP)  ## the package with training and development tools, in .venv
 # Editable: Python files are used from the checkout, the compiled parts are installed beside a redirect (scikit-build-core),
 # so what the tests import is what was installed, and an edit of Python needs no new install. A change of native code or of
 # the build does: hence the stamp. No build isolation: the build folder stays valid, so only changed files are compiled.
-$(STAMP): $(NATIVE)
+$(STAMP): $(NATIVE) $(FOLDERS)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt cmake nanobind ninja scikit-build-core
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip install -q -c constraints.txt --no-build-isolation -e '.[train,dev]'

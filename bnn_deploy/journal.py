@@ -70,7 +70,10 @@ def read_journal(path: Path, kind: str, schema: int) -> tuple[Record, list[Recor
     if header.get("kind") != kind:
         raise FileFormatError(f"{path}: expected a {kind}, found {header.get('kind')!r}")
     if header.get("schema") != schema:
-        raise FileFormatError(f"{path}: expected schema {schema}, found {header.get('schema')!r}")
+        raise FileFormatError(
+            f"{path}: expected schema {schema}, found {header.get('schema')!r}: another version of this program "
+            "wrote it; make it again"
+        )
     return header, records[1:]
 
 

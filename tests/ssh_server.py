@@ -103,6 +103,7 @@ class SshServer:
         if self._before:
             inside = f"mount --bind {shlex.quote(str(self.folder))} /mnt && {self._before}"
             command = ["unshare", "--mount", "sh", "-ec", f"{inside}\nexec {shlex.join(command)}"]
+        command = ["setpriv", "--pdeathsig", "KILL", *command]  # it does not outlive the tests
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + 20
@@ -112,6 +113,12 @@ class SshServer:
                     return
             time.sleep(0.05)
         raise AssertionError(f"sshd did not start: {(self.folder / 'log').read_text()}")
+
+    @property
+    def pid(self) -> int:
+        """Of the process that listens."""
+        assert self._process, "the server is stopped"
+        return self._process.pid
 
     def stop(self) -> None:
         """The board is off: server and sessions are killed, and all that they started."""

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,14 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ssh, "_OPTIONS", (*options, *(f"{name}={value}" for name, value in short.items())))
 
 
+@contextmanager
 def mounted(tmp_path: Path, *mounts: str) -> Iterator[SshServer]:
     """A server whose sessions see other things mounted."""
     server = SshServer(tmp_path / "server", before=" && ".join(mounts))
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def test_no_server(server: SshServer, board: Opening) -> None:
@@ -117,7 +121,7 @@ def test_another_host_key_than_before(server: SshServer, board: Opening) -> None
 
 @needs_root
 def test_no_space(tmp_path: Path, board: Opening) -> None:
-    for server in mounted(tmp_path, *(f"mount -t tmpfs -o size=100k none {place}" for place in PLACES)):
+    with mounted(tmp_path, *(f"mount -t tmpfs -o size=100k none {place}" for place in PLACES)) as server:
         with pytest.raises(
             DeviceError, match=r"free some space.*\n/tmp: no space: 100 KiB free, 8192 needed\n"
         ) as caught:
@@ -129,7 +133,7 @@ def test_no_space(tmp_path: Path, board: Opening) -> None:
 def test_space_that_runs_out(tmp_path: Path, board: Opening) -> None:
     big = tmp_path / "big"
     big.write_bytes(bytes(12 << 20))
-    for server in mounted(tmp_path, "mount -t tmpfs -o size=10M none /tmp"):
+    with mounted(tmp_path, "mount -t tmpfs -o size=10M none /tmp") as server:
         transport = board(server)
         with pytest.raises(DeviceError, match=r"big: cannot be written there: exit code 1: .*No space left"):
             transport.push(big)
@@ -143,11 +147,11 @@ def test_places_that_are_read_only_or_execute_nothing(tmp_path: Path, board: Ope
     home = PLACES[-1]
     mounts = ["mount -t tmpfs -o noexec none /tmp", "mount -t tmpfs -o ro none /var/tmp"]
     mounts += [f"mount -t tmpfs -o ro none {home}"]
-    for server in mounted(tmp_path, *mounts):
+    with mounted(tmp_path, *mounts) as server:
         transport = board(server)
         assert folder_of(transport).startswith("/dev/shm/")
         transport.close()
-    for server in mounted(tmp_path / "2", *mounts, "mount -t tmpfs -o noexec none /dev/shm"):
+    with mounted(tmp_path / "2", *mounts, "mount -t tmpfs -o noexec none /dev/shm") as server:
         with pytest.raises(DeviceError) as caught:
             board(server)
         lines = str(caught.value).splitlines()[1:]
@@ -162,7 +166,7 @@ def test_places_that_are_read_only_or_execute_nothing(tmp_path: Path, board: Ope
 @needs_root
 def test_a_system_of_32_bits(tmp_path: Path, board: Opening) -> None:
     uname = "printf '#!/bin/sh\\necho armv7l\\n' >/mnt/uname && chmod 755 /mnt/uname"
-    for server in mounted(tmp_path, uname, 'mount --bind /mnt/uname "$(command -v uname)"'):
+    with mounted(tmp_path, uname, 'mount --bind /mnt/uname "$(command -v uname)"') as server:
         board(server).close()
         with pytest.raises(DeviceError, match=r"board runs a 32-bit system \(armv7l\); install the 64-bit one"):
             open_device("board")
@@ -172,7 +176,7 @@ def test_a_system_of_32_bits(tmp_path: Path, board: Opening) -> None:
 def test_start_up_files_that_print(tmp_path: Path, board: Opening) -> None:
     home = PLACES[-1]
     talk = f"printf 'echo welcome; printf more; echo beware >&2\\n' | tee {home}/.bashrc {home}/.profile {home}/.zshenv"
-    for server in mounted(tmp_path, f"mount -t tmpfs none {home}", f"{talk} >/dev/null"):
+    with mounted(tmp_path, f"mount -t tmpfs none {home}", f"{talk} >/dev/null") as server:
         transport = board(server)
         assert list(transport.run(["echo", "answer"], 10)) == ["answer\n"]
         file = tmp_path / "file"

@@ -16,6 +16,7 @@ from bnn_deploy.cli.options import (
     seed_option,
     space_option,
 )
+from bnn_deploy.latency.check import check
 from bnn_deploy.latency.measurement import MEASURED
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.device import check_installed_build
@@ -84,6 +85,8 @@ def command(
     check_installed_build(latencies)
     if latencies.source != MEASURED:
         say(f"{latencies.path}: latencies are no measurements but {latencies.source}; the results say so")
+    for problem in check(latencies).problems:
+        say(f"{latencies.path}: {problem}")
     corrected = None if no_correction else usable_correction(correction, latencies, space.base)
     chosen = chosen_recipe(recipe, epochs)
     search = Search(out, space, images, latencies, corrected, recipe=chosen, settings=settings, seed=seed)

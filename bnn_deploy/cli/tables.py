@@ -9,11 +9,11 @@ import click
 
 from bnn_deploy.cli.options import json_option
 from bnn_deploy.cli.table_view import print_report, report_json, show_table
-from bnn_deploy.errors import BnnDeployError, TableMismatch
+from bnn_deploy.errors import BnnDeployError, DeviceError, TableMismatch
 from bnn_deploy.latency.check import Report, check
 from bnn_deploy.latency.difference import Difference, difference
 from bnn_deploy.latency.merge import merge
-from bnn_deploy.latency.table import LatencyTable
+from bnn_deploy.latency.table import LatencyTable, is_table
 from bnn_deploy.profiling.device import check_installed_build
 from bnn_deploy.report.tables import percent, print_json, print_table, us
 
@@ -46,7 +46,7 @@ def list_tables(folders: tuple[Path, ...], as_json: bool) -> None:
       bnn-deploy tables list /media/usb/tables --json
     """
     paths = sorted(path for folder in folders or map(Path, FOLDERS) for path in folder.glob("**/*.jsonl"))
-    found = [_listed(path) for path in paths]
+    found = [_listed(path) for path in paths if is_table(path)]
     if as_json:
         print_json(found)
         return
@@ -123,6 +123,8 @@ def _checked(path: Path) -> Report:
         check_installed_build(table)
     except TableMismatch as exc:
         return Report(report.problems, (*report.notes, f"stale: {exc}"))
+    except DeviceError as exc:
+        return Report(report.problems, (*report.notes, f"whether it is stale cannot be told: {exc}"))
     return report
 
 

@@ -20,7 +20,7 @@ SCHEMA = 1
 TRANSPORTS = ("local", "ssh", "adb")
 BUILT_IN = Path(__file__).with_name("devices.toml")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ONLY_FOR = {"host": "ssh", "user": "ssh", "port": "ssh", "identity": "ssh", "ssh_config": "ssh", "serial": "adb"}
 
 
@@ -127,8 +127,7 @@ def device_descriptions() -> dict[str, DeviceDescription]:
         return built_in
     except (OSError, UnicodeDecodeError) as exc:
         raise FileFormatError(f"{path}: cannot be read: {exc}") from exc
-    own = parse_devices(path, text, built_in)
-    return {**built_in, **{name: replace(entry, own=True) for name, entry in own.items()}}
+    return {**built_in, **parse_devices(path, text, built_in)}
 
 
 def parse_devices(
@@ -139,7 +138,8 @@ def parse_devices(
     Args:
         path: for messages.
         text: of the file.
-        built_in: entries to base others on; an entry is based on the one of its name unless it says otherwise.
+        built_in: entries to base the user's own on; one is based on that of its name unless it says otherwise. None for
+            the built-in file.
 
     Raises:
         FileFormatError, UnknownName: no TOML, an unknown key, a value of a wrong type, a missing key.
@@ -150,13 +150,14 @@ def parse_devices(
         raise FileFormatError(f"{path}: not TOML: {exc}") from exc
     if data.pop("schema", None) != SCHEMA:
         raise FileFormatError(f"{path}: expected `schema = {SCHEMA}` at its beginning")
-    return {name: _entry(path, name, row, built_in or {}) for name, row in data.items()}
+    entries = {name: _entry(path, name, row, built_in or {}) for name, row in data.items()}
+    return {name: replace(entry, own=built_in is not None) for name, entry in entries.items()}
 
 
 def _entry(path: Path, name: str, row: object, built_in: Mapping[str, DeviceDescription]) -> DeviceDescription:
     place = f"{path}: [{name}]"
     if not _NAME.fullmatch(name):
-        raise FileFormatError(f"{place}: a name consists of letters, digits, `-`, `_` and `.`")
+        raise FileFormatError(f"{place}: a name consists of letters, digits, `-` and `_`")
     if not isinstance(row, dict):
         raise FileFormatError(f"{path}: expected a table [{name}], found {name} = {row!r}")
     values = {key: value for key, value in row.items() if key != "hardware"}

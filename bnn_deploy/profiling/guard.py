@@ -14,7 +14,7 @@ from bnn_deploy.profiling.device import Device
 from bnn_deploy.profiling.protocol import ProfileSettings
 from bnn_deploy.profiling.transport.base import Held
 
-_TAKE_OVER_S = 5.0  # a guard whose program was killed needs a moment to notice
+TAKE_OVER_S = 5.0  # a guard whose program was killed needs a moment to notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Guard:
         self.lock = Lock(False, None, None, None)
 
     def __enter__(self) -> Guard:
-        end = time.monotonic() + _TAKE_OVER_S
+        end = time.monotonic() + TAKE_OVER_S
         while self._held is None:
             try:
                 self._held = self._device.hold(self._arguments)
@@ -69,6 +69,8 @@ class Guard:
         except (ValueError, FileFormatError) as exc:
             self._held.close()
             raise DeviceError(f"{self._device.name}: a wrong answer from the board's guard: {exc}") from exc
+        if self.lock.why:
+            self._tell(f"clock not locked: {self.lock.why}")
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:

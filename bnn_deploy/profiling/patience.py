@@ -60,7 +60,7 @@ class Patience:
         Raises:
             DeviceError: it stays too hot.
         """
-        limit_c, begin = self._limits.max_temperature_c, time.monotonic()
+        limit_c, begin = self._limits.hottest_c(device.facts), time.monotonic()
         if limit_c is None:
             return
         while (now_c := read_state(device, core).temperature_c) is not None and now_c > limit_c:

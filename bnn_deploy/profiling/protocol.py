@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from bnn_deploy.errors import FileFormatError
@@ -13,6 +14,7 @@ ATTEMPTS = 6  # blocks that count, in which one session measures a step before i
 
 _STARTUP_S = 60.0
 _COLD_CALL_S = 1.0  # at most: the caches are swept before each
+_RASPBERRY_PI_C = 75.0  # where it begins to lower its clock: 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Limits:
     """What to wait for, and how long; no part of a table's identity.
 
     Args:
-        max_temperature_c: no block begins on a hotter board; None: whatever the temperature.
+        max_temperature_c: no block begins on a hotter board; None: 75 on a Raspberry Pi, elsewhere whatever it is.
         cooling_s: how long to wait for that, each time.
         patience_s: how long to wait, in all, for a core of one's own at its full clock.
         reconnect_s: how long to wait, each time, for a board that went away.
@@ -89,3 +91,9 @@ class Limits:
     cooling_s: float = 900.0
     patience_s: float = 180.0
     reconnect_s: float = 60.0
+
+    def hottest_c(self, facts: Mapping[str, object]) -> float | None:
+        """The limit on a board with these facts."""
+        if self.max_temperature_c is None and facts.get("throttle_source"):
+            return _RASPBERRY_PI_C
+        return self.max_temperature_c

@@ -58,8 +58,9 @@ class Child:
 
     @property
     def complaints(self) -> str:
-        """What it printed on stderr; all of it once the process was waited for."""
-        return self._complaints.decode(errors="replace").replace("\0", "")
+        """What it printed on stderr, as far as it can be shown; all of it once the process was waited for."""
+        text = self._complaints.decode(errors="replace")
+        return "".join(letter for letter in text if letter.isprintable() or letter in "\n\t")
 
     def allow(self, timeout_s: float | None) -> None:
         """From now on it may run this long; None is for ever. `expired` says that it took longer and was killed."""

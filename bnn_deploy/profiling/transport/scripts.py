@@ -9,14 +9,20 @@ BEGIN = "bnn-deploy:begin"
 END = "bnn-deploy:end"
 
 # $1: a lost session's folder, or nothing; $2: KiB that must be free; $3...: places to try instead of the usual ones.
-# Ends what a lost session left, makes this session's folder where files can be written and executed, prints its name,
-# and removes it when the input ends: when the session ends, however it ends.
+# Ends what a lost session left, asked first, so that a holder puts the clock back; makes this session's folder where
+# files can be written and executed, prints its name, and removes it when the input ends: when the session ends,
+# however it ends.
 KEEP = f"""
 remains() {{
-  for process in /proc/[0-9]*; do
-    case "$(readlink "$process/cwd" 2>/dev/null)" in
-      "$1" | "$1 (deleted)") kill -9 "${{process#/proc/}}" 2>/dev/null ;;
-    esac
+  for signal in TERM 0 0 0 0 KILL; do
+    left=
+    for process in /proc/[0-9]*; do
+      case "$(readlink "$process/cwd" 2>/dev/null)" in
+        "$1" | "$1 (deleted)") kill -s $signal "${{process#/proc/}}" 2>/dev/null && left=1 ;;
+      esac
+    done
+    [ -n "$left" ] || break
+    sleep 0.3 2>/dev/null || sleep 1
   done
   rm -rf "$1"
 }}
@@ -37,7 +43,7 @@ for place do
     echo "$place: cannot be written" >&2
     continue
   fi
-  trap 'leave; exit 1' HUP INT TERM
+  trap 'leave; exit 1' HUP INT TERM PIPE
   printf '#!/bin/sh\\nexit 7\\n' 2>/dev/null >"$folder/try"
   chmod 700 "$folder/try"
   "$folder/try" 2>/dev/null

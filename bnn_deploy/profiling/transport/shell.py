@@ -26,7 +26,7 @@ _CODE = re.compile(rf"{END} (\d+)\r?\n?")
 _SHOWN = 2000  # characters of a complaint: the last ones
 _SIGNALS = range(129, 193)  # a shell's exit codes for a program that was killed
 _NO_PROGRAM = (126, 127)  # exit codes of a shell
-_ANOTHER_CPU = ("\x7fELF", "Exec format error", "cannot execute", "not executable", "Syntax error")
+_ANOTHER_CPU = ("ELF", "Exec format error", "cannot execute", "not executable")  # as shells complain
 
 
 class HeldChild:

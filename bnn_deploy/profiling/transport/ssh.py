@@ -72,7 +72,8 @@ class SshTransport(ShellTransport):
 
     def _ssh(self, options: Sequence[str], argv: Sequence[str]) -> list[str]:
         words = [*self._options, *options, "-o", f"ControlPath={self._socket}"]
-        return ["ssh", *words, "--", self.host, shlex.join(argv)]
+        # No window that asks, either: a jump host's ssh does not inherit BatchMode.
+        return ["env", "SSH_ASKPASS_REQUIRE=never", "ssh", *words, "--", self.host, shlex.join(argv)]
 
     def _refusal(self, text: str) -> DeviceError:
         return ssh_refusal(self.name, f"{self.user}@{self.host}" if self.user else self.host, text)

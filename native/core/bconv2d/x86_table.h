@@ -55,7 +55,9 @@ struct PairTable {
 constexpr PairTable kPairTable;
 
 // Rows are 16 bytes and an address scales by 8 at most: an index is twice the row's number.
-const uint8_t* row_at(uint16_t index) { return kPairTable.row[0] + size_t(index) * 8; }
+const uint8_t* row_at(uint16_t index) {
+  return reinterpret_cast<const uint8_t*>(&kPairTable) + size_t(index) * 8;
+}
 
 template <class T>
 __m128i load_as(const char* p) {
