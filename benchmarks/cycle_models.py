@@ -1,8 +1,8 @@
 """The cycle models of `bnn-deploy profile --estimate`: what a row of each NEON kernel costs on each core.
 
     cmake -S . -B build/aarch64-bench --toolchain cmake/aarch64-linux-gnu.cmake -DBNN_TESTS=OFF -DBNN_BENCH=ON
-    cmake --build build/aarch64-bench --target replay
-    python benchmarks/cycle_models.py build/aarch64-bench/replay [--check]
+    cmake --build build/aarch64-bench --target trace_rows
+    python benchmarks/cycle_models.py build/aarch64-bench/trace_rows [--check]
 
 For each model (a kernel with one version of its epilogue) rows of different shapes are traced and priced by llvm-mca
 (traces.py). Their cycles are fitted, with coefficients that are not negative and relative errors that count alike, to
@@ -224,12 +224,12 @@ def compare(core: Core, prices: Prices, models: Mapping[str, Mapping[str, object
     return [(predicted(step, core, models) / value - 1, step) for step, value in zip(steps, found, strict=True)]
 
 
-def made_by(replay: Path) -> dict[str, str]:
+def made_by(program: Path) -> dict[str, str]:
     return {
         "llvm_mca": version_of(tool("LLVM_MCA", "llvm-mca-19")),
         "compiler": version_of(tool("CXX", "aarch64-linux-gnu-g++")),
         "qemu": run([AARCH64.emulator, "--version"]).splitlines()[0],
-        "binary_sha256": hashlib.sha256(replay.read_bytes()).hexdigest(),
+        "binary_sha256": hashlib.sha256(program.read_bytes()).hexdigest(),
     }
 
 
@@ -238,7 +238,7 @@ def summary(errors: Sequence[Off]) -> dict[str, object]:
     return {"rows": len(sizes), "worst_error": round(max(sizes), 4), "median_error": round(statistics.median(sizes), 4)}
 
 
-def make(prices: Prices, replay: Path) -> int:
+def make(prices: Prices, program: Path) -> int:
     """Fits all models and writes them; returns how many rows of the preset spaces they miss."""
     steps = [step for step in preset_steps() if instructions(step) <= LONGEST]
     cores: dict[str, object] = {}
@@ -248,7 +248,7 @@ def make(prices: Prices, replay: Path) -> int:
         errors = compare(core, prices, models, steps)
         cores[core.name] = {"mcpu": core.mcpu, "isa": core.isa, "models": models, "checked": summary(errors)}
         missed += tell(core, errors)
-    head = {"schema": 1, "kind": KIND, "about": "predictions, no measurements", "made_by": made_by(replay)}
+    head = {"schema": 1, "kind": KIND, "about": "predictions, no measurements", "made_by": made_by(program)}
     write_atomically(MODELS, (json.dumps({**head, "cores": cores}, indent=1) + "\n").encode())
     return missed
 
@@ -274,12 +274,12 @@ def tell(core: Core, errors: Sequence[Off]) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Cycle models of the NEON kernels (llvm-mca)")
-    parser.add_argument("replay", type=Path, help="of an AArch64 build with -DBNN_BENCH=ON")
+    parser.add_argument("program", type=Path, metavar="TRACE_ROWS", help="of an AArch64 build with -DBNN_BENCH=ON")
     parser.add_argument("--check", action="store_true", help="compare the stored models with this build")
     arguments = parser.parse_args()
-    tracer = Tracer(arguments.replay, AARCH64)
-    prices = Prices(tracer, arguments.replay.with_name("prices.json"))
-    missed = check(prices, tracer) if arguments.check else make(prices, arguments.replay)
+    tracer = Tracer(arguments.program, AARCH64)
+    prices = Prices(tracer, arguments.program.with_name("prices.json"))
+    missed = check(prices, tracer) if arguments.check else make(prices, arguments.program)
     if missed:
         print(f"{missed} rows are more than {TOLERANCE:.0%} off", file=sys.stderr)
     return 1 if missed else 0

@@ -1,6 +1,6 @@
 """How far the estimates of `bnn-deploy profile --estimate` can be trusted: three questions to what silicon there is.
 
-    python benchmarks/estimates.py x86 --table TABLE --replay build/bench/replay [--out FILE]
+    python benchmarks/estimates.py x86 --table TABLE --trace-rows build/bench/trace_rows [--out FILE]
     python benchmarks/estimates.py lce
     python benchmarks/estimates.py sensitivity
 
@@ -34,10 +34,11 @@ from pathlib import Path
 import numpy as np
 from traces import AARCH64, X86_64, TraceError, Tracer, cycles
 
+from bnn_deploy.cost import network_cost
 from bnn_deploy.latency import estimate
 from bnn_deploy.latency.estimate import Core, CycleModels, constant_bytes, row_bytes, rows_of
 from bnn_deploy.latency.predict import predict_ns
-from bnn_deploy.latency.statistics import Agreement, agreement
+from bnn_deploy.latency.statistics import Agreement, agreement, kendall_tau
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.description import device_descriptions
 from bnn_deploy.profiling.device import BOARD_BINARY
@@ -56,7 +57,7 @@ NETWORKS = 50
 # --- x86 ----------------------------------------------------------------------------------------------------------
 
 
-def x86(table: LatencyTable, replay: Path, space: Space) -> Json:
+def x86(table: LatencyTable, program: Path, space: Space) -> Json:
     clock_hz = 1e3 * statistics.median(
         state.clock_khz for block in table.blocks for state in (block.before, block.after)
     )
@@ -64,7 +65,7 @@ def x86(table: LatencyTable, replay: Path, space: Space) -> Json:
     steps = list(space.steps())
     table.require(steps)
     found: dict[Step, float] = {}
-    tracer = Tracer(replay, X86_64)
+    tracer = Tracer(program, X86_64)
     kernels = sorted({table.rows[step].kernel for step in steps})
     for number, kernel in enumerate(kernels):
         print(f"{kernel} ({number + 1} of {len(kernels)})", file=sys.stderr)
@@ -74,13 +75,16 @@ def x86(table: LatencyTable, replay: Path, space: Space) -> Json:
     rows = agreement([found[step] for step in steps], [table.latency_ns(step) for step in steps])
     nets = [space.decode(genome) for genome in space.sample(np.random.default_rng(0), NETWORKS)]
     sums = [sum(found[step] for step in plan(net)) for net in nets]
-    networks = agreement(sums, [predict_ns(net, table) for net in nets])
+    measured = [predict_ns(net, table) for net in nets]
+    networks = agreement(sums, measured)
+    ops = kendall_tau([network_cost(net).ops for net in nets], measured)
     factor = statistics.median(found[step] / table.latency_ns(step) for step in steps)
     scaled = statistics.mean(abs(found[step] / table.latency_ns(step) / factor - 1) for step in steps)
     print(f"clock {clock_hz / 1e9:.2f} GHz, memory {memory / 1e9:.1f} GB/s")
     show("rows", rows)
     print(f"rows, with one factor of {factor:.2f} taken out: MAPE {scaled:.1%}")
     show(f"{NETWORKS} random networks of {space.name}", networks)
+    print(f"the same networks by their OPs: tau {ops:.3f}")
     kinds: Json = {}
     for kernel in kernels:
         ratios = [found[step] / table.latency_ns(step) for step in steps if table.rows[step].kernel == kernel]
@@ -96,6 +100,7 @@ def x86(table: LatencyTable, replay: Path, space: Space) -> Json:
         "rows_factor": round(factor, 3),
         "rows_mape_without_factor": round(scaled, 4),
         "networks": networks.to_json(),
+        "networks_tau_of_ops": ops,
         "kernels": kinds,
     }
 
@@ -232,14 +237,14 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="How far estimates can be trusted")
     parser.add_argument("part", choices=["x86", "lce", "sensitivity"])
     parser.add_argument("--table", type=Path, help="measured on this computer with --isa avx2")
-    parser.add_argument("--replay", type=Path, help="of a build for this computer with -DBNN_BENCH=ON")
+    parser.add_argument("--trace-rows", type=Path, help="of a build for this computer with -DBNN_BENCH=ON")
     parser.add_argument("--space", default="mobilenet-224")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "estimates.json")
     arguments = parser.parse_args(words)
     if arguments.part == "x86":
-        if not arguments.table or not arguments.replay:
-            parser.error("x86 needs --table and --replay")
-        found = x86(LatencyTable.open(arguments.table), arguments.replay, load_space(arguments.space))
+        if not arguments.table or not arguments.trace_rows:
+            parser.error("x86 needs --table and --trace-rows")
+        found = x86(LatencyTable.open(arguments.table), arguments.trace_rows, load_space(arguments.space))
     else:
         found = lce() if arguments.part == "lce" else sensitivity()
     whole = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}

@@ -1,11 +1,12 @@
 """What a step executes, instruction by instruction, and what llvm-mca says of it.
 
-`replay` (native/bench/replay.cc, a build with -DBNN_BENCH=ON) runs each step of a plan once between two marks. qemu
-runs it and logs, first, the instructions of every block that it translates, then every block that it executes. So no
-loop has to be found in the machine code, none is counted by hand, and what surrounds the loops is there as well.
+`trace_rows` (native/bench/trace_rows.cc, a build with -DBNN_BENCH=ON) runs each step of a plan once between two marks.
+qemu runs it and logs, first, the instructions of every block that it translates, then every block that it executes. So
+no loop has to be found in the machine code, none is counted by hand, and what surrounds the loops is there as well.
 
 The stream goes to llvm-mca as one long block. Calls and returns become plain branches: llvm-mca takes 100 cycles for
-what it cannot see into, but here their bodies stand in the stream. Branches are always guessed and caches always hit.
+what it cannot see into, but here their bodies stand in the stream; so do the steps of x86's `rep movs`. Branches are
+always guessed and caches always hit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bnn_deploy.engine.bnn_file import plan_to_bytes
 from bnn_deploy.steps import Step
 
 PIECE = 60_000  # instructions that llvm-mca gets at a time
-MARKS = ("replay_begin", "replay_end")
+MARKS = ("trace_begin", "trace_end")
 INSTRUCTION = re.compile(r"0x([0-9a-f]+):  ((?:[0-9a-f]{8}|(?:[0-9a-f]{2} ?)+))(?: +(\S.*))?$")  # of -d in_asm
 BLOCK = re.compile(rb"/([0-9a-f]{16})/")  # the address in a line of -d exec
 
@@ -39,8 +40,7 @@ class Machine:
 
     triple: str
     qemu: tuple[str, ...]
-    call: re.Pattern[str]  # calls and returns, as llvm-mc prints them
-    branch: str  # what takes their place
+    rewrites: tuple[tuple[str, str], ...]  # patterns of what llvm-mca cannot price, and what takes its place
     separator: str  # bytes of an instruction that no kernel has
     separated: str  # the same as llvm-mc prints it
     little_words: bool  # qemu prints instructions as numbers of 4 bytes
@@ -56,8 +56,7 @@ class Machine:
 AARCH64 = Machine(
     triple="aarch64",
     qemu=("qemu-aarch64-static", "-cpu", "max"),
-    call=re.compile(r"(bl|blr|ret)\b.*"),
-    branch="b #0",
+    rewrites=((r"(bl|blr|ret)\b.*", "b #0"),),
     separator="0x20 0x00 0x20 0xd4",
     separated="brk #0x1",
     little_words=True,
@@ -66,8 +65,11 @@ AARCH64 = Machine(
 X86_64 = Machine(
     triple="x86_64",
     qemu=("qemu-x86_64-static", "-cpu", "max"),
-    call=re.compile(r"(call|ret)q?\b.*"),
-    branch="jmp 0",
+    rewrites=(
+        (r"(call|ret)q?\b.*", "jmp 0"),
+        (r"rep\s+movsq\b.*", "vmovq (%rsi), %xmm15\nvmovq %xmm15, (%rdi)"),  # one of its steps: qemu logs each
+        (r"rep\s+stosq\b.*", "movq %rax, (%rdi)"),
+    ),
     separator="0x0f 0x0b",
     separated="ud2",
     little_words=False,
@@ -86,17 +88,17 @@ class Trace:
 
 
 class Tracer:
-    """Traces steps with one build of `replay`.
+    """Traces steps with one build of `trace_rows`.
 
     Raises:
         TraceError: a tool is missing, or the program failed.
     """
 
-    def __init__(self, replay: Path, machine: Machine) -> None:
-        self._replay, self._machine = replay, machine
+    def __init__(self, program: Path, machine: Machine) -> None:
+        self._program, self._machine = program, machine
         symbols = {
             line.split()[-1]: int(line.split()[0], 16)
-            for line in run(["nm", str(replay)]).splitlines()[1:]
+            for line in run(["nm", str(program)]).splitlines()[1:]
             if len(line.split()) == 3
         }
         self._marks = [symbols[name] for name in MARKS]
@@ -106,7 +108,7 @@ class Tracer:
         with tempfile.TemporaryDirectory(prefix="bnn-trace-") as folder:
             plan = Path(folder) / "plan.bnn"
             plan.write_bytes(plan_to_bytes(steps))
-            command = [self._machine.emulator, *self._machine.qemu[1:], str(self._replay), "--plan", str(plan)]
+            command = [self._machine.emulator, *self._machine.qemu[1:], str(self._program), "--plan", str(plan)]
             return [json.loads(line)["kernel"] for line in run([*command, "--isa", isa]).splitlines()]
 
     def trace(self, steps: Sequence[Step], isa: str) -> Iterator[Trace]:
@@ -115,7 +117,7 @@ class Tracer:
             plan, log = Path(folder) / "plan.bnn", Path(folder) / "log"
             plan.write_bytes(plan_to_bytes(steps))
             command = [self._machine.emulator, *self._machine.qemu[1:], "-D", str(log)]
-            program = [str(self._replay), "--plan", str(plan), "--isa", isa]
+            program = [str(self._program), "--plan", str(plan), "--isa", isa]
             run([*command, "-d", "in_asm,nochain", *program])
             blocks = self._blocks(log)
             log.unlink()
@@ -171,10 +173,16 @@ class Tracer:
             if line.split() == self._machine.separated.split():
                 found.append([])
             elif line and not line.startswith("."):
-                found[-1].append(self._machine.branch if self._machine.call.fullmatch(line) else line)
+                found[-1] += self._rewritten(line)
         if len(found) != len(blocks) + 1:
             raise TraceError(f"llvm-mc printed {len(found) - 1} of {len(blocks)} blocks")
         return found[:-1]
+
+    def _rewritten(self, line: str) -> list[str]:
+        for pattern, text in self._machine.rewrites:
+            if re.fullmatch(pattern, line):
+                return text.split("\n")
+        return [line]
 
 
 def cycles(code: Sequence[str], machine: Machine, cpu: str) -> float:

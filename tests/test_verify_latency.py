@@ -20,6 +20,7 @@ from bnn_deploy.profiling.device import Device, open_device
 from bnn_deploy.profiling.network_latency import EXTRA_VISITS, VISITS, measure_networks
 from bnn_deploy.profiling.profile import profile
 from bnn_deploy.profiling.protocol import ProfileSettings
+from bnn_deploy.settings import write_json
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import Step, plan
 from tests.boards import FakeTransport, device_with
@@ -188,6 +189,22 @@ class TestCommand:
         third = verify("--space", "mobilenet-32", "--networks", "20", "--seed", "1", "--refit")
         assert "`search` will use it" in third.stderr
         assert set(Correction.open(correction_path(table.path)).networks).isdisjoint(stored.networks)
+
+    def test_the_networks_of_a_search(self, verify: Callable[..., Result], tmp_path: Path) -> None:
+        run = tmp_path / "run"
+        front = [{"architecture": net.to_json()} for net in NETS[:3]]
+        write_json(
+            run / "search.json", {"front": front, "winner": front[1], "random": {"architecture": NETS[5].to_json()}}
+        )
+        write_json(run / "settings.json", {"space": {"name": "mobilenet-32"}})
+        result = verify(str(run), "--json")
+        assert result.exit_code == 0, result.output
+        data = json.loads(result.stdout)
+        assert {row["digest"] for row in data["networks"]} == {net.digest for net in [*NETS[:3], NETS[5]]}
+        assert data["correction"] is None
+        assert "too few" in result.stderr
+        write_json(run / "search.json", {"winner": front[1]})
+        assert "holds no Pareto front" in str(verify(str(run)).exception)
 
     def test_a_seed_draws_the_same_networks(self, verify: Callable[..., Result], table: LatencyTable) -> None:
         digests = [

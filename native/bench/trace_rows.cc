@@ -1,8 +1,8 @@
-// replay --plan FILE [--isa NAME]: runs each step of a plan once, between two marks, for a program
-// that traces what is executed (benchmarks/cycle_model.py). A convolution runs the row in the
+// trace_rows --plan FILE [--isa NAME]: runs each step of a plan once, between two marks, for a
+// program that traces what is executed (benchmarks/traces.py). A convolution runs the row in the
 // middle of the image; a pool and a linear step run whole.
 //
-// The marks are calls of the functions replay_begin and replay_end. Prints a JSON line for each
+// The marks are calls of the functions trace_begin and trace_end. Prints a JSON line for each
 // step before it runs: its index, kernel and rows.
 #include <cstdio>
 
@@ -14,8 +14,8 @@
 #include "engine/rehearsal.h"
 
 extern "C" {
-[[gnu::noinline]] void replay_begin() { __asm__ volatile(""); }
-[[gnu::noinline]] void replay_end() { __asm__ volatile(""); }
+[[gnu::noinline]] void trace_begin() { __asm__ volatile(""); }
+[[gnu::noinline]] void trace_end() { __asm__ volatile(""); }
 }
 
 namespace bnn {
@@ -23,7 +23,7 @@ namespace {
 
 constexpr uint64_t kSeed = 1;
 
-bool replay(int index, const Step& step, const KernelChoice& choice, Status* status) {
+bool run_marked(int index, const Step& step, const KernelChoice& choice, Status* status) {
   PreparedStep prepared;
   InventedConstants invented;
   Memory memory;
@@ -42,14 +42,14 @@ bool replay(int index, const Step& step, const KernelChoice& choice, Status* sta
   json.integer("rows", rows ? step.shape.out_h : 1);
   json.end();
   if (!rows) {
-    replay_begin();
+    trace_begin();
     rehearsal.run(prepared);
-    replay_end();
+    trace_end();
     return true;
   }
-  replay_begin();
+  trace_begin();
   rehearsal.run_row(prepared, step.shape.out_h / 2);
-  replay_end();
+  trace_end();
   return true;
 }
 
@@ -58,7 +58,7 @@ int main(int count, char** words) {
   const char* plan = arguments.text("--plan", nullptr);
   const char* isa = arguments.text("--isa", nullptr);
   if (!arguments.good() || !plan) {
-    std::fputs("usage: replay --plan FILE [--isa NAME]\n", stderr);
+    std::fputs("usage: trace_rows --plan FILE [--isa NAME]\n", stderr);
     return kUsage;
   }
   Status status;
@@ -67,10 +67,10 @@ int main(int count, char** words) {
   size_t size = 0;
   const Memory bytes = read_file(plan, &size);
   if (!bytes) return kFailure;
-  bool good =
-      KernelChoice::parse(isa, &choice, &status) && file.parse(bytes.get(), size, &status);
-  for (int i = 0; good && i < file.steps(); ++i) good = replay(i, file.step(i), choice, &status);
-  if (!good) std::fprintf(stderr, "replay: %s\n", status.message);
+  bool good = KernelChoice::parse(isa, &choice, &status) && file.parse(bytes.get(), size, &status);
+  for (int i = 0; good && i < file.steps(); ++i)
+    good = run_marked(i, file.step(i), choice, &status);
+  if (!good) std::fprintf(stderr, "trace_rows: %s\n", status.message);
   return good ? kSuccess : kFailure;
 }
 
