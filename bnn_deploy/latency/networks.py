@@ -15,6 +15,7 @@ from pathlib import Path
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import ArchitectureError, FileFormatError, TableMismatch
 from bnn_deploy.journal import Journal, Record
+from bnn_deploy.latency.judgement import AGREE
 from bnn_deploy.latency.measurement import NOISY_RELATIVE_CI, Samples
 from bnn_deploy.latency.table import IDENTITY, LatencyTable
 
@@ -75,20 +76,27 @@ class MeasuredNetwork:
         return [visit for visit in self.visits if visit.verifies]
 
     @property
+    def counted(self) -> list[NetworkLatency]:
+        """The fastest good visit and those that agree with it at one clock, as with a table's rows: what disturbs makes
+        slower."""
+        fastest = min((visit.latency_ns / visit.clock for visit in self.good), default=0.0)
+        return [visit for visit in self.good if visit.latency_ns / visit.clock <= (1 + AGREE) * fastest]
+
+    @property
     def latency_ns(self) -> float:
-        """Median over the good visits, nanoseconds.
+        """Median over the visits that count, nanoseconds.
 
         Raises:
             ValueError: there is none.
         """
         if not self.good:
             raise ValueError("no visit that can be compared with the table")
-        return statistics.median(visit.latency_ns for visit in self.good)
+        return statistics.median(visit.latency_ns for visit in self.counted)
 
     @property
     def spread(self) -> float:
-        """How far the good visits differ: (largest - smallest) / median."""
-        latencies = [visit.latency_ns for visit in self.good]
+        """How far the visits that count differ: (largest - smallest) / median."""
+        latencies = [visit.latency_ns for visit in self.counted]
         return (max(latencies) - min(latencies)) / self.latency_ns
 
 
