@@ -9,7 +9,7 @@ import click
 from bnn_deploy.latency.check import Report, check
 from bnn_deploy.latency.judgement import Quality, Row
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.report.tables import print_json, print_table, us
+from bnn_deploy.report.tables import latency, print_json, print_table, us
 from bnn_deploy.steps import Step, StepKind
 
 _MARKS = {Quality.OK: "ok", Quality.ESTIMATE: "estimate"}  # every other quality stands out
@@ -105,6 +105,8 @@ def _text(table: LatencyTable, step: Step) -> Sequence[str]:
     row = table.rows.get(step)
     if row is None:
         return [step.key, *[""] * 7, f"[bold red]{table.failed.get(step, 'not measured')}"]
+    if row.quality is Quality.ESTIMATE:  # one number, and no measurement
+        return [step.key, latency(row.latency_ns, row.source), *[""] * 4, row.kernel, "", _quality(row)]
     rate = f"{step.macs / row.latency_ns:.0f}" if step.kind is StepKind.BCONV2D else ""
     cold = us(row.cold_latency_ns) if row.cold_latency_ns is not None else ""
     times = [us(row.latency_ns), us(row.percentile_ns(10)), us(row.percentile_ns(90)), cold]

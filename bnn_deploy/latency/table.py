@@ -154,9 +154,11 @@ class LatencyTable:
     def _miss(self, steps: list[Step]) -> LatencyTableMiss:
         more = f" (and {len(steps) - 1} more)" if len(steps) > 1 else ""
         why = self.failed.get(steps[0])
+        estimate = self.source.startswith(ESTIMATE)
+        noun, verb, flag = ("estimate", "compute", " --estimate") if estimate else ("measurement", "measure", "")
         return LatencyTableMiss(
-            f"{self.path}: no measurement of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
-            f"measure it with `bnn-deploy profile --device {self.device} --space SPACE --out {self.path}`"
+            f"{self.path}: no {noun} of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
+            f"{verb} it with `bnn-deploy profile{flag} --device {self.device} --space SPACE --out {self.path}`"
         )
 
 

@@ -31,6 +31,11 @@ def us(nanoseconds: float) -> str:
     return f"{nanoseconds / 1e6:.2f} ms" if nanoseconds >= 1e6 else f"{nanoseconds / 1e3:.2f} us"
 
 
+def latency(nanoseconds: float, source: str) -> str:
+    """A latency with what it comes from, unless it comes from measurements (a row's or table's `source`)."""
+    return us(nanoseconds) if source == "measured" else f"{us(nanoseconds)} ({source.partition(':')[0]})"
+
+
 def percent(share: float) -> str:
     """A share of 1 as percent."""
     return f"{100 * share:.2f} %"
