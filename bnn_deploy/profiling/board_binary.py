@@ -21,5 +21,8 @@ def board_binary(machine: str) -> Path:
     cross = _CHECKOUT / "build" / machine / "bnn-board"
     binary = INSTALLED if machine == platform.machine() else cross
     if not binary.is_file():
-        raise DeviceError(f"there is no board binary for {machine!r}")
+        raise DeviceError(
+            f"{binary}: there is no board binary for {machine!r}; `make install` builds the one of this computer, "
+            "`make board-aarch64` in the checkout the one of 64-bit ARM (it needs Debian's g++-aarch64-linux-gnu)"
+        )
     return binary

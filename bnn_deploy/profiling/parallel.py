@@ -69,8 +69,7 @@ def profile_all(jobs: Sequence[Job], steps: Sequence[Step]) -> list[LatencyTable
 
 
 def _one(job: Job, steps: Sequence[Step], stop: threading.Event) -> LatencyTable:
-    device = open_device(job.device)
-    try:
+    with open_device(job.device) as device:
         return profile(
             steps,
             device,
@@ -82,5 +81,3 @@ def _one(job: Job, steps: Sequence[Step], stop: threading.Event) -> LatencyTable
             progress=job.progress,
             stop=stop,
         )
-    finally:
-        device.close()
