@@ -2,10 +2,10 @@
 
     python benchmarks/additivity.py [--per-group 8] [--rounds 10]
 
-Block k's share is network k minus network k - 1, beside the two rows of its steps. (The first networks end in a large
-tensor, which the pool reads whole: look at the differences.) Everything takes turns in each round, and figures are
-minima over the run: run it on a quiet machine, with few channels per group (8: the kernels of small groups) and without
-groups (0: dense).
+Block k's share is network k minus network k - 1, beside the two rows of its steps. (The first networks end in a
+large tensor, which the pool reads whole: look at the differences.) Everything takes turns in each round; figures
+are minima of the run: run it on a quiet machine, with few channels per group (8: the kernels of small groups) and
+without groups (0: dense).
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Tensors {
   StepInput as_input() const { return rows_.as_input(); }
 
  private:
-  bool make(int rows, size_t row_values, size_t row_words);
+  bool make(size_t place, int rows, size_t row_values, size_t row_words);
 
   Memory memory_;
   StepOutput rows_ = {};

@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   status = Status();
   if (!file.parse(repaired.get(), size, &status)) {
     expect(*status.message);
-  } else if (is_quick(file)) {
+  } else if (is_quick(file, number_of(repaired.get()))) {
     load_and_run(repaired.get(), size);
   }
   return 0;

@@ -19,9 +19,9 @@ Memory exact_copy(const uint8_t* data, size_t size);
 // for a header.
 bool repair_header(char* file, size_t size);
 
-// Whether running all steps takes no more than about a millisecond and a few megabytes: what a fuzz
-// target may do with one input.
-bool is_quick(const BnnFile& file);
+// Whether running all steps takes no more than a fraction of a millisecond: what a fuzz
+// target may do with one input. `number`: number_of(file).
+bool is_quick(const BnnFile& file, uint32_t number);
 
 // A kernel or instruction set that this CPU has; every number names one.
 const char* kernel_by_number(uint32_t number);

@@ -41,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   BnnFile file;
   if (!file.parse(plan.get(), size, &status)) {
     if (!*status.message) std::abort();
-  } else if (is_quick(file)) {
+  } else if (is_quick(file, number_of(plan.get()))) {
     rehearse(file, number_of(plan.get()));
   }
   return 0;

@@ -18,7 +18,7 @@ constexpr size_t kMostSteps = 6;
 // Around the widths of vectors, words and groups.
 constexpr int kChannels[] = {1,  2,  3,  4,  5,  7,  8,  9,  12, 15,  16,  17,  24, 31,
                              32, 33, 40, 48, 63, 64, 65, 72, 96, 127, 128, 130, 256};
-constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 16, 17, 31, 33};
+constexpr int kSizes[] = {1, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 17};
 constexpr int kKernels[] = {1, 1, 3, 3, 3, 5, 7};
 
 template <size_t count>

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <iterator>
 
 namespace bnn {
 namespace {
@@ -61,7 +60,7 @@ MaybeInteger midr_of_cpuinfo(const char* cpuinfo, int core) {
     }
   }
   std::fclose(file);
-  if (found != std::size(kMidrFields)) return std::nullopt;
+  if (found != sizeof kMidrFields / sizeof *kMidrFields) return std::nullopt;
   return midr;
 }
 
