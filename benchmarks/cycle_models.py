@@ -22,6 +22,7 @@ import argparse
 import hashlib
 import itertools
 import json
+import re
 import statistics
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,6 +46,7 @@ MOST_INSTRUCTIONS = 60_000  # of a row that a model is fitted to, about
 LONGEST = 300_000  # of a row that models are compared with
 SHORT, CHECKED = 40_000, 6  # --check: rows of no more instructions, every sixth
 SHAPES = 16  # of a model
+PLACE = re.compile(r"^((?:adrp|add|ldr|ldp|str|stp)\b.*?)#-?\d+")
 WIDTHS = (4, 5, 7, 10, 14, 20, 28, 40, 56, 112)
 CHANNELS = (32, 64, 96, 128, 192, 256, 512)
 
@@ -157,7 +159,9 @@ class Prices:
         return [self._known[step, core.isa, core.mcpu] for step in steps]
 
     def _price(self, code: Sequence[str], mcpu: str) -> float:
-        digest = hashlib.sha256("\n".join([mcpu, *code]).encode()).hexdigest()
+        # Where data stands in memory makes no difference to a price, and moves with every build.
+        text = "\n".join(PLACE.sub(r"\1", line) for line in code)
+        digest = hashlib.sha256(f"{mcpu}\n{text}".encode()).hexdigest()
         if digest not in self._of_code:
             self._of_code[digest] = cycles(code, AARCH64, mcpu)
         return self._of_code[digest]

@@ -13,7 +13,7 @@ from bnn_deploy.latency.correction import MIN_NETWORKS, Coefficients, Correction
 from bnn_deploy.latency.networks import MeasuredNetwork, NetworkLatency
 from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.latency.verification import CORRECTED, FLOPS, LEFT_OUT, OPS, SUM, verify_table
+from bnn_deploy.latency.verification import COLD, CORRECTED, FLOPS, LEFT_OUT, OPS, SUM, verify_table
 from bnn_deploy.settings import read_json, write_json
 from bnn_deploy.space import load_space
 from tests.tables import formula_table
@@ -110,7 +110,8 @@ def test_verification_judges_each_predictor(table: LatencyTable) -> None:
     rng = np.random.default_rng(1)
     truth = np.array([predict_ns(net, table, TRUTH) for net in NETS]) * rng.normal(1, 0.003, 60)
     found = verify_table(measured(NETS, truth), table, SPACE.name)
-    assert list(found.agreements) == [SUM, LEFT_OUT, FLOPS, OPS]
+    assert list(found.agreements) == [SUM, COLD, LEFT_OUT, FLOPS, OPS]
+    assert found.agreements[COLD].bias.value > 0.5  # twice as long, in this table
     assert found.agreements[SUM].bias.value < -0.03
     assert found.agreements[LEFT_OUT].mape.value < 0.005
     assert found.agreements[LEFT_OUT].tau.value > 0.93

@@ -24,8 +24,10 @@ from bnn_deploy.latency.networks import MeasuredNetwork
 from bnn_deploy.latency.predict import predict_ns
 from bnn_deploy.latency.statistics import Agreement, Floats, agreement, least_squares
 from bnn_deploy.latency.table import LatencyTable
+from bnn_deploy.steps import plan
 
 SUM = "sum of the table's rows"
+COLD = "sum of the rows from cold caches"
 CORRECTED = "corrected by a stored fit"
 LEFT_OUT = "corrected, each network left out"
 FLOPS = "least squares on FLOPs"
@@ -102,6 +104,9 @@ def verify_table(
     costs = [network_cost(net) for net in nets]
     predictions = {SUM: np.array([predict_ns(net, table) for net in nets])}
     tested = stored if stored is not None and not any(stored.applies_to(net, table) for net in nets) else None
+    cold = [[table.rows[step].cold_latency_ns for step in plan(net)] for net in nets]
+    if all(row is not None for rows in cold for row in rows):
+        predictions[COLD] = np.array([sum(row or 0.0 for row in rows) for rows in cold])
     if tested:
         predictions[CORRECTED] = np.array([predict_ns(net, table, tested.coefficients) for net in nets])
     fitted = None
