@@ -3,10 +3,10 @@
 bnn_fuzz    any bytes as a network: refused with a message, or loaded and run, twice with one result
 layers_fuzz any bytes as a plan of `bnn-board layers`: refused, or each step compared with the scalar kernels and run
 
-Mutations know the format (native/fuzz/mutate.cc); an input does the same each time. Each target starts from its corpus,
-native/fuzz/corpus, and continues where the last run stopped (runs/fuzz). A finding ends the run with exit code 1 and the
-command that shows it again; fix it, keep the file in the corpus. --minimise makes the corpus anew from what has been
-found since: the smallest inputs that reach as much.
+Mutations know the format (native/fuzz/mutate.cc); an input does the same each time. Each target starts from its
+corpus, native/fuzz/corpus, and continues where the last run stopped (runs/fuzz). A finding ends the run with exit code 1
+and the command that shows it again; fix it, keep the file in the corpus. --minimise makes the corpus anew from what has
+been found since: the smallest inputs that reach as much.
 
 Executions, seconds and what they reached are added up in benchmarks/results/fuzz.json.
 
@@ -26,8 +26,9 @@ import sys
 import time
 from pathlib import Path
 
-from bnn_deploy.settings import read_json
 from common import HERE, Json, commit, progress, write_results
+
+from bnn_deploy.settings import read_json
 
 TARGETS = ("bnn_fuzz", "layers_fuzz")
 CORPUS = HERE.parent / "native" / "fuzz" / "corpus"
