@@ -64,7 +64,7 @@ wheel: install  ## dist/*.whl with the board binaries of both machines
 	mkdir -p build/carried
 	cp "$$($(MAKE) -s board-aarch64 | tail -n 1)" build/carried/bnn-board-aarch64
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist . \
-	  -C cmake.define.BNN_CARRIED_BOARDS="$(CURDIR)/build/carried/bnn-board-aarch64"
+	  -C build-dir=build/wheel -C cmake.define.BNN_CARRIED_BOARDS="$(CURDIR)/build/carried/bnn-board-aarch64"
 
 stream-formats: install  ## times the float stream in narrower formats (x86-64); the figures are in benchmarks/results
 	$(BIN)/cmake -S . -B build/bench -DBNN_BENCH=ON -DBNN_TESTS=OFF
