@@ -150,6 +150,10 @@ def watcher_of(holder: Holder) -> int:
     return int(child)
 
 
+def streams_of(process: int) -> set[str]:
+    return {str(Path(f"/proc/{process}/fd/{stream}").readlink()) for stream in range(3)}
+
+
 def test_a_watcher_that_was_killed_is_replaced_by_the_holder(sysfs: Path) -> None:
     holder = Holder(sysfs, "--governor", "performance")
     os.kill(watcher_of(holder), signal.SIGKILL)
@@ -160,8 +164,10 @@ def test_a_watcher_that_was_killed_is_replaced_by_the_holder(sysfs: Path) -> Non
 def test_the_watcher_keeps_no_stream_open(sysfs: Path) -> None:
     holder = Holder(sysfs, "--governor", "performance")
     watcher = watcher_of(holder)
-    streams = {str(Path(f"/proc/{watcher}/fd/{stream}").readlink()) for stream in range(3)}
-    assert streams == {"/dev/null"}
+    end = time.monotonic() + 10
+    while streams_of(watcher) != {"/dev/null"} and time.monotonic() < end:
+        time.sleep(0.01)
+    assert streams_of(watcher) == {"/dev/null"}
     assert os.getsid(watcher) == watcher
     holder.end("end of input")
 
