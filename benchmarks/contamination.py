@@ -13,9 +13,9 @@ Each trial profiles 32 random steps of the 224 space on this computer (about ten
 
 A contaminated trial is recognised when `tables check` refuses the table, or when every block of which at least half lay
 in the contaminated time was set aside (profile then measured its steps again) and every row that the table calls ok is
-right: within 10 % of what the clean trials say of that step. Of memory-part, which may leave the rows as they are, only
-the latter is asked for. A clean trial is flagged when `tables check` refuses it.
-Blocks that were set aside in clean trials are counted, too: on a shared machine most of them are real disturbances.
+right: at most 15 % slower than the clean trials say of that step, in the median. Of memory-part, which may leave the
+rows as they are, only the latter is asked for. A clean trial is flagged when `tables check` refuses it. How many blocks
+were set aside in clean trials is told, too: on a shared machine most of them are real disturbances.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ from bnn_deploy.steps import Step
 
 WAYS = ("clean", "busy-part", "busy-all", "slow-part", "memory-part")
 STEPS = 32
-PATIENCE_S = 10.0
-RIGHT = 0.10
+PATIENCE_S = 60.0
+BUSY_ALL_PATIENCE_S = 5.0  # it is in vain
+RIGHT = 0.15
 COVERED = 0.5
 WANTED, ALLOWED = 0.95, 0.05
 
@@ -155,7 +156,8 @@ def trial(way: str, path: Path, steps: Sequence[Step], core: int, rng: np.random
         try:
             if way == "busy-all":
                 contaminator.begun.wait()
-            settings, limits = ProfileSettings(), Limits(patience_s=PATIENCE_S)
+            settings = ProfileSettings()
+            limits = Limits(patience_s=BUSY_ALL_PATIENCE_S if way == "busy-all" else PATIENCE_S)
             profile(steps, device, path, settings=settings, limits=limits, seed=int(rng.integers(2**31)))
         finally:
             contaminator.end()
@@ -173,19 +175,20 @@ def judge(injection: Injection, table: LatencyTable, reference: dict[Step, float
         if row.quality is Quality.OK and step in reference
     }
     memory = injection.way == "memory-part"
-    wrong = {key: round(value, 3) for key, value in apart.items() if abs(value) > RIGHT}
+    wrong = {key: round(value, 3) for key, value in apart.items() if value > RIGHT}
     return {
         "way": injection.way,
         "factor": round(injection.factor, 3) if injection.way == "slow-part" else None,
         "seconds": round((injection.end_ns - injection.begin_ns) / 1e9, 2),
         "passed": report.passed,
         "recognised": not report.passed or (not wrong and (memory or (bool(covered) and not unseen))),
+        "sentinel_ns": table.sentinel_ns,
         "blocks": len(table.blocks),
         "set_aside": len(table.set_aside),
         "covered": len(covered),
         "covered_unseen": len(unseen),
         "wrong_rows_called_ok": wrong,
-        "largest_difference": round(max(map(abs, apart.values()), default=0.0), 4),
+        "slowest_row": round(max(apart.values(), default=0.0), 4),
         "problems": list(report.problems),
         "reasons": sorted({reason.split(":")[0] for reason in table.set_aside.values()}),
     }

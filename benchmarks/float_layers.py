@@ -2,10 +2,11 @@
 
     python benchmarks/float_layers.py [--rounds 8] [--out benchmarks/results/float_layers.json]
 
-The layers of `mobilenet-224` that stay real-valued: stem, classifier, global average pool; and the real-valued 1x1 that
-`doubling = "real"` puts in place of a binary one. In each round the engine and XNNPACK take turns at one layer. XNNPACK's
-figure is the better of one inference of a model with the layer once, and the slope between models with the layer once
-and REPEAT times on the same input, which leaves out the call; each side's is its minimum over the run.
+The layers of `mobilenet-224` that stay real-valued: stem, classifier, global average pool; and the real-valued 1x1s
+that `doubling = "real"` puts in place of binary ones. In each round the engine and XNNPACK take turns at one layer.
+XNNPACK's figure is the better of one inference of a model with the layer once, and the slope between models with
+the layer once and REPEAT times on the same input, which leaves out the call; each side's is its minimum over the
+run.
 """
 
 from __future__ import annotations
@@ -120,9 +121,8 @@ def main() -> int:
     print(f"{'layer':<22}{'ours us':>10}{'XNNPACK us':>12}{'ratio':>8}")
     for layer in contest:
         verdict = f"<= {layer.target} {met(layer.ratio, layer.target, at_most=True)}" if layer.target else ""
-        print(
-            f"{layer.name:<22}{layer.ours.best_ns / 1e3:>10.2f}{layer.xnnpack_ns / 1e3:>12.2f}{layer.ratio:>8.2f}  {verdict}"
-        )
+        times = f"{layer.ours.best_ns / 1e3:>10.2f}{layer.xnnpack_ns / 1e3:>12.2f}"
+        print(f"{layer.name:<22}{times}{layer.ratio:>8.2f}  {verdict}")
     missed = sum(layer.target is not None and layer.ratio > layer.target for layer in contest)
     print(f"\n{missed} targets missed")
     settings = {"rounds": arguments.rounds, "repeat": REPEAT, "seconds": SECONDS, "engine": ENGINE_ARGUMENTS}

@@ -5,7 +5,7 @@
 Each of the three commands first runs undisturbed. Then, in trials, it is started in a new folder and killed at a
 random moment of its usual duration, up to KILLS_PER_TRIAL times, and at last left to end. Search and train must end
 with the same bytes. For profile, whose numbers are measurements, the rows that were on the disk at a kill must stand
-unchanged in the final table, every step of the space once.
+unchanged in the final table, with every step of the space.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ from bnn_deploy.space import load_space
 
 KILLS_PER_TRIAL = 3
 SPACE = "mobilenet-32"
+PROFILE = ["profile", "--space", SPACE, "--patience", "5"]
 
 
 @dataclass(frozen=True)
 class Command:
-    """name; arguments: folder -> command line; outcome: folder -> what must not depend on kills."""
+    """name; arguments: folder -> command line; outcome: folder -> what must not depend on kills; codes: good ends."""
 
     name: str
     arguments: Callable[[Path], list[str]]
     outcome: Callable[[Path], object]
+    codes: tuple[int, ...] = (0,)
 
 
 def sha256(path: Path) -> str:
@@ -47,7 +49,7 @@ def sha256(path: Path) -> str:
 
 def commands(table: Path, architecture_groups: str) -> list[Command]:
     def profile(folder: Path) -> list[str]:
-        return ["profile", "--space", SPACE, "--out", str(folder / "t.jsonl"), "--samples", "10"]
+        return [*PROFILE, "--out", str(folder / "t.jsonl"), "--samples", "10"]
 
     def search(folder: Path) -> list[str]:
         words = ["search", "--space", SPACE, "--data", "digits", "--table", str(table), "--out", str(folder)]
@@ -66,7 +68,7 @@ def commands(table: Path, architecture_groups: str) -> list[Command]:
         return [sha256(folder / name) for name in names]
 
     return [
-        Command("profile", profile, rows),
+        Command("profile", profile, rows, codes=(0, 1)),  # 1: complete, and some rows are noisy
         Command("search", search, found),
         Command("train", train, lambda folder: sha256(folder / "weights.safetensors")),
     ]
@@ -99,7 +101,7 @@ def trial(command: Command, folder: Path, seconds: float, rng: np.random.Generat
             moments.append(round(delay, 3))
             snapshots.append(table_lines(folder))
     code = start(command.arguments(folder)).wait()
-    if code != 0:
+    if code not in command.codes:
         raise SystemExit(f"{command.name} in {folder}: exit code {code} after kills at {moments}")
     final = table_lines(folder)
     if any(final[: len(lines)] != lines for lines in snapshots):
@@ -119,11 +121,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bnn-kills-") as name:
         root = Path(name)
         table = root / "table.jsonl"
-        if start(["profile", "--space", SPACE, "--out", str(table), "--samples", "5"]).wait():
+        if start([*PROFILE, "--out", str(table), "--samples", "5"]).wait() not in (0, 1):
             raise SystemExit("profile failed")
         for command in commands(table, groups):
             begin = time.monotonic()
-            if start(command.arguments(root / command.name)).wait():
+            if start(command.arguments(root / command.name)).wait() not in command.codes:
                 raise SystemExit(f"{command.name} failed undisturbed")
             seconds = time.monotonic() - begin
             expected = command.outcome(root / command.name)

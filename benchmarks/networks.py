@@ -26,8 +26,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import DEVNULL, Popen
 
-import numpy as np
-import numpy.typing as npt
 from common import (
     Board,
     Json,
@@ -42,10 +40,10 @@ from common import (
     write_results,
 )
 
-from bnn_deploy.deploy_graph import DeployGraph, DeployStep, expected_constants
 from bnn_deploy.engine.bnn_file import write_bnn
+from bnn_deploy.engine.invented import invented_graph
 from bnn_deploy.references import reference
-from bnn_deploy.steps import Shortcut, Step, StepKind, plan
+from bnn_deploy.steps import Shortcut, Step, StepKind
 
 TARGETS = {"uniform-g8": 0.6, "reactnet-a": 1.4}  # of MobileNetV1 int8's time, at most
 STRICT = "reactnet-a"  # the network that threads and memory are judged on
@@ -57,27 +55,6 @@ NET_ARGUMENTS = ["--samples", "40", "--min-sample-ns", "1", "--warmup-ns", "5000
 STEP_ARGUMENTS = ["--samples", "15", "--min-sample-ns", "300000", "--warmup-ns", "3000000"]
 PEER_SECONDS = 0.5
 TIMES = ("iterations", "samples_ns", "sentinel_ns", "warmup_ns")  # of a record; the rest says what ran
-
-
-def random_graph(name: str) -> DeployGraph:
-    """A reference network with random constants that keep activations near 1."""
-    rng = np.random.default_rng(0)
-    architecture = reference(name)
-    steps = []
-    for step in plan(architecture):
-        constants: dict[str, npt.NDArray[np.generic]] = {}
-        for key, (shape, dtype) in expected_constants(step).items():
-            if dtype == "int8":
-                constants[key] = rng.choice(np.array([-1, 1], np.int8), shape)
-                continue
-            values = 0.2 * rng.standard_normal(shape)
-            if key == "weights":
-                values *= 5 / np.sqrt(np.prod(shape[1:]))
-            elif key == "scale":
-                values = rng.uniform(0.3, 1.5, shape) / np.sqrt(step.k_bits)
-            constants[key] = values.astype(dtype)
-        steps.append(DeployStep(step, constants))
-    return DeployGraph(architecture, tuple(steps))
 
 
 def bare(step: Step) -> Step:
@@ -109,7 +86,7 @@ class Network:
 
     @classmethod
     def make(cls, name: str, folder: Path) -> Network:
-        graph = random_graph(name)
+        graph = invented_graph(reference(name))
         steps = tuple(deploy.step for deploy in graph.steps)
         model = folder / f"{name}.bnn"
         write_bnn(model, graph)

@@ -162,7 +162,7 @@ def tflite_chain(kind, size, channels, kernel, groups, copies):
 
 
 def tflite_float_layers(operator, shape, outputs, kernel, stride, copies):
-    """`copies` times the same layer ("convolution", "linear" or "pool") of one float32 input; all of them are outputs."""
+    """`copies` times one layer ("convolution", "linear" or "pool") of the same float32 input; all are outputs."""
     model = TfliteModel("float32", shape)
     image, ends = model.last, []
     for _ in range(copies):

@@ -6,6 +6,7 @@ BnnDeployError
 ├── SpaceError               a search-space file that is malformed, or a genome outside its space
 ├── FileFormatError          a file that is truncated, altered or of another schema
 ├── LatencyTableMiss         a step that the table has no measurement of
+├── EstimateMiss             a step that no cycle model tells of
 ├── TableMismatch            a table of another device, kernel build or schema
 ├── InfeasibleBudget         a latency budget below what the table allows
 ├── DataError                a data set that is missing or unreadable
@@ -28,6 +29,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "DeviceLost",
+    "EstimateMiss",
     "ExportError",
     "FileFormatError",
     "InfeasibleBudget",
@@ -67,6 +69,10 @@ class FileFormatError(BnnDeployError):
 
 class LatencyTableMiss(BnnDeployError):
     """No measurement of this step on this device."""
+
+
+class EstimateMiss(BnnDeployError):
+    """No cycle model for this step."""
 
 
 class TableMismatch(BnnDeployError):

@@ -25,11 +25,12 @@ from bnn_deploy.errors import RuntimeUnavailable
 from bnn_deploy.export.files import export_files, model_path
 from bnn_deploy.export.fold import fold
 from bnn_deploy.journal import Journal
+from bnn_deploy.latency.networks import NetworkLatency
 from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.layers import BinaryMobileNet
 from bnn_deploy.profiling.device import Device, check_same_device
-from bnn_deploy.profiling.network_latency import NetworkLatency, measure_network
+from bnn_deploy.profiling.network_latency import measure_network
 from bnn_deploy.profiling.profile import profile
 from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 from bnn_deploy.runtimes.parity import Parity, check_parity

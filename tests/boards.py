@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from bnn_deploy.engine.bnn_file import read_bnn
 from bnn_deploy.profiling.description import DeviceDescription
 from bnn_deploy.profiling.device import BOARD_BINARY, Device
+from bnn_deploy.profiling.protocol import ProfileSettings
 from bnn_deploy.steps import Step
 
 FACTS: dict[str, object] = {"cpu": "scripted", "cores": 4, "isa": ["scalar"], "best_isa": "scalar", "emulated": False}
@@ -103,3 +106,14 @@ class FakeTransport:
 
 def device_with(transport: FakeTransport, name: str = "scripted") -> Device:
     return Device(DeviceDescription(name, "", "fake", -1), transport, BOARD_BINARY)
+
+
+def guard_of_ones_own(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """For tests that measure on this computer: whoever else measures there is not waited for."""
+    (folder / "sys").mkdir()
+    arguments = ProfileSettings.hold_arguments
+
+    def own(settings: ProfileSettings, core: int) -> list[str]:
+        return [*arguments(settings, core), "--sysfs", str(folder / "sys")]
+
+    patch.setattr(ProfileSettings, "hold_arguments", own)

@@ -15,10 +15,16 @@ import pytest
 
 from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.engine import Network, plan_to_bytes, write_bnn
+from bnn_deploy.errors import DeviceError
+from bnn_deploy.latency.check import check
+from bnn_deploy.latency.judgement import Quality
 from bnn_deploy.profiling.device import Device, open_device
 from bnn_deploy.profiling.own_devices import add_device
+from bnn_deploy.profiling.profile import profile
+from bnn_deploy.profiling.protocol import ProfileSettings
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import StepKind
+from tests.boards import guard_of_ones_own
 from tests.graphs import random_graph, random_images
 from tests.test_transport import soon
 
@@ -85,6 +91,19 @@ def test_a_networks_sums_are_this_computers(board: Device, seed: int, tmp_path: 
     # rtol: the last layer adds up 1024 products in an order of its own
     scores = np.fromfile(scores_file, np.float32)
     np.testing.assert_allclose(scores, traced[-1].values.ravel(), rtol=1e-4, atol=1e-4)
+
+
+def test_its_table_is_refused_or_marked(board: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard_of_ones_own(tmp_path, monkeypatch)
+    path, steps = tmp_path / "t.jsonl", load_space("mobilenet-32").steps()[-6:]
+    settings = ProfileSettings(samples=1, min_sample_ns=1, warmup_ns=0, cold_samples=1)
+    with pytest.raises(DeviceError, match=r"an emulated board.*--estimate.*--allow-emulated"):
+        profile(steps, board, path, settings=settings)
+    assert not path.exists()
+    table = profile(steps, board, path, settings=settings, allow_emulated=True)
+    assert set(table.rows) == set(steps)
+    assert {(row.source, row.quality) for row in table.rows.values()} == {("emulated", Quality.EMULATED)}
+    assert not check(table).passed
 
 
 def exact_stem(graph: DeployGraph) -> DeployGraph:

@@ -50,6 +50,7 @@ HEAVY = {
 LIGHT_ROOMS = BASIS | {"kernels", "engine", "latency", "profiling", "report"}
 LIGHT_MODULES = {
     *(f"bnn_deploy.cli{name}" for name in ("", ".console", ".cost", ".devices", ".options", ".profile", ".show")),
+    *(f"bnn_deploy.cli.{name}" for name in ("verify", "verify_latency")),
     *(f"bnn_deploy.runtimes.{name}" for name in ("base", "engine", "registry")),
     "bnn_deploy.export.common",
 }

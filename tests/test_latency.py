@@ -1,19 +1,24 @@
+import json
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from bnn_deploy.cli.table_view import provenance
 from bnn_deploy.errors import FileFormatError, InfeasibleBudget, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import encode_line
+from bnn_deploy.latency.check import check
 from bnn_deploy.latency.judgement import Quality
 from bnn_deploy.latency.predict import GenomeLatency, predict_ns
 from bnn_deploy.latency.table import IDENTITY, KIND, SCHEMA, LatencyTable, check_identity
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import plan
-from tests.tables import BLOCK, block, formula_ns, formula_row, formula_table, write_table
+from tests.tables import BLOCK, HEADER, block, formula_ns, formula_row, formula_table, write_table
 
 SPACE = load_space("mobilenet-32")
 
@@ -95,11 +100,13 @@ GOOD_BLOCK = BLOCK.to_json()
         ([{**GOOD_ROW, "samples_ns": [0]}], 2, "samples_ns: expected a whole number >= 1, got 0"),
         ([{**GOOD_ROW, "samples_ns": [True]}], 2, "samples_ns: expected a whole number"),
         ([{**GOOD_ROW, "iterations": 0}], 2, "iterations: expected a whole number >= 1"),
-        ([{**GOOD_ROW, "step": {}}], 2, "malformed"),
-        ([{**GOOD_ROW, "key": "another"}], 2, "malformed"),
+        ([{**GOOD_ROW, "step": {}}], 2, "step: kind is missing"),
+        ([{**GOOD_ROW, "key": "another"}], 2, "the step is 'conv2d"),
         ([{**GOOD_ROW, "extra": 1}], 2, "unknown member extra"),
         ([{**GOOD_ROW, "error": "x"}], 2, "both an error and samples"),
         ([{**GOOD_ROW, "source": "guess"}], 2, "expected measured, emulated or estimate"),
+        ([{**GOOD_ROW, "block": None}], 2, "expected the block in which it was measured"),
+        ([{**GOOD_ROW, "source": "emulated"}], 2, "a row that is emulated in a table that is measured"),
         ([GOOD_ROW], 2, "block 0 does not stand before it"),
         ([GOOD_BLOCK, GOOD_ROW, GOOD_ROW], 4, "stands there twice"),
         ([GOOD_BLOCK, GOOD_BLOCK], 3, "block 0 stands there twice"),
@@ -112,9 +119,47 @@ GOOD_BLOCK = BLOCK.to_json()
 )
 def test_lines_that_make_no_sense(tmp_path: Path, records: list[dict[str, object]], line: int, message: str) -> None:
     path = tmp_path / "bad.jsonl"
-    path.write_bytes(b"".join(map(encode_line, [{"kind": KIND, "schema": SCHEMA}, *records])))
+    path.write_bytes(b"".join(map(encode_line, [{"kind": KIND, "schema": SCHEMA, **HEADER}, *records])))
     with pytest.raises(FileFormatError, match=rf"bad.jsonl: line {line}: .*{message}"):
         LatencyTable.open(path)
+
+
+def places(data: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Of everything in a JSON document."""
+    yield path
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in inside:
+        yield from places(value, (*path, key))
+
+
+def test_whatever_stands_there_is_read_or_refused(tmp_path: Path) -> None:
+    """Each member replaced by each of some values: an error that names the line, or a table that can be judged."""
+    path = tmp_path / "t.jsonl"
+    facts = {"caches": [{"level": 1, "type": "Data", "bytes": 32768}], "memory_bytes": 1, "core_facts": [{"core": 0}]}
+    lines = [{"kind": KIND, "schema": SCHEMA, **HEADER, "facts": facts}, GOOD_BLOCK, GOOD_ROW]
+    text = json.dumps(lines)
+    outcomes = []
+    for place in places(json.loads(text)):
+        for value in (None, -1, 0, 10**30, 1.5, True, "x", [], {}):
+            changed: Any = {"": json.loads(text)}
+            inside, last = changed, ""
+            for key in place:
+                inside, last = inside[last], key
+            if len(place) < 2:
+                continue
+            inside[last] = value
+            path.write_bytes(b"".join(map(encode_line, changed[""])))
+            try:
+                table = LatencyTable.open(path)
+            except FileFormatError:
+                outcomes.append("refused")
+            else:
+                outcomes.append("read")
+                check(table)
+                assert all(row.latency_ns > 0 for row in table.rows.values())
+                provenance(table)
+    assert outcomes.count("refused") > 300
+    assert outcomes.count("read") > 30
 
 
 def test_a_failed_row_is_a_miss_that_tells_why(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from bnn_deploy.profiling.parallel import Job, profile_all
 from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 from bnn_deploy.space import load_space
 from bnn_deploy.steps import Step
-from tests.boards import FakeTransport, Record, device_with, steady
+from tests.boards import FakeTransport, Record, device_with, guard_of_ones_own, steady
 
 STEPS = load_space("mobilenet-32").steps()
 QUICK = ProfileSettings(samples=3, min_sample_ns=50_000, warmup_ns=100_000, cold_samples=1)
@@ -92,6 +92,7 @@ def test_two_profilers_on_one_board(
     devices.write_text('schema = 1\n[one]\ntransport = "local"\n[two]\ntransport = "local"\n')
     monkeypatch.setenv("BNN_DEPLOY_DEVICES", str(devices))
     monkeypatch.setattr(guard, "TAKE_OVER_S", 0.1)
+    guard_of_ones_own(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
         main(["profile", "--device", "one", "--device", "two", "--samples", "10", "--patience", "0", "--json"])

@@ -1,6 +1,7 @@
 """Tables as files: checked, compared, merged; their lines follow the schema."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,9 +51,10 @@ class TestSchema:
     def test_every_line_follows_it(self, tmp_path: Path) -> None:
         failed = replace(formula_row(STEPS[0], 0), samples_ns=(), cold_samples_ns=(), error="wrong")
         estimate = replace(formula_row(STEPS[1]), source="estimate:pencil", block=None)
-        write_table(tmp_path / "t.jsonl", [BLOCK], [failed, estimate, formula_row(STEPS[2])])
-        lines = self.lines(tmp_path / "t.jsonl")
-        assert len(lines) == 5
+        write_table(tmp_path / "t.jsonl", [BLOCK], [failed, formula_row(STEPS[2])])
+        write_table(tmp_path / "u.jsonl", [], [estimate], {"source": "estimate:pencil", "core": None})
+        lines = [line for name in ("t.jsonl", "u.jsonl") for line in self.lines(tmp_path / name)]
+        assert len(lines) == 6
         for line in lines:
             self.validator.validate(line)
 
@@ -197,10 +199,18 @@ class TestMerge:
             step: row.latency_ns for step, row in table.rows.items()
         }
 
-    @pytest.mark.parametrize("name", ["device", "cpu", "binary_sha256", "isa", "settings", "source", "core"])
-    def test_what_cannot_stand_together(self, tmp_path: Path, table: LatencyTable, name: str) -> None:
-        other = write_table(tmp_path / "other.jsonl", [BLOCK], [], {name: "measured elsewhere"})
-        with pytest.raises(TableMismatch, match=f"made with {name} 'measured elsewhere'"):
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            *((name, "another") for name in ("device", "cpu", "binary_sha256", "isa")),
+            ("settings", {"samples": 6}),
+            ("source", "emulated"),
+            ("core", 1),
+        ],
+    )
+    def test_what_cannot_stand_together(self, tmp_path: Path, table: LatencyTable, name: str, value: object) -> None:
+        other = write_table(tmp_path / "other.jsonl", [BLOCK], [], {name: value})
+        with pytest.raises(TableMismatch, match=re.escape(f"made with {name} {value!r}, {table.path}")):
             merge([table, other], tmp_path / "both.jsonl")
         assert not (tmp_path / "both.jsonl").exists()
 
@@ -238,3 +248,11 @@ def test_show_marks_what_must_not_be_trusted(tmp_path: Path) -> None:
     told = json.loads(run("show", table.path, "--json").stdout)
     assert [row["latency_ns"] is None for row in told["rows"]] == [False, False, True]
     assert told["rows"][0]["quality"] == "ok"
+
+
+@pytest.mark.parametrize("path", sorted(Path("latency_tables").glob("*.jsonl")), ids=lambda path: path.name)
+def test_committed_tables_can_be_trusted(path: Path) -> None:
+    report = check(LatencyTable.open(path))
+    assert report.passed, report.problems
+    for line in path.read_text().splitlines():
+        TestSchema.validator.validate(json.loads(line))

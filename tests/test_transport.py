@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -19,6 +20,7 @@ from bnn_deploy.errors import DeviceError, DeviceLost
 from bnn_deploy.profiling.description import device_descriptions
 from bnn_deploy.profiling.device import open_transport
 from bnn_deploy.profiling.transport.base import Transport
+from bnn_deploy.profiling.transport.scripts import KEEP
 from tests.adb_device import AdbDevice
 from tests.ssh_server import SshServer, needs_sshd, processes_in
 
@@ -271,3 +273,13 @@ def adb_device() -> Iterator[AdbDevice]:
         yield device
         subprocess.run(["adb", "kill-server"], check=True, timeout=30, capture_output=True)
         device.close()
+
+
+def test_a_connection_that_breaks_while_it_opens_leaves_no_folder(tmp_path: Path) -> None:
+    """The folder is made when nobody listens any more: the shell dies of writing its name."""
+    nobody, written = os.pipe()
+    os.close(nobody)
+    command = ["sh", "-c", KEEP, "sh", "", "1", str(tmp_path)]
+    subprocess.run(command, stdin=subprocess.DEVNULL, stdout=written, stderr=subprocess.DEVNULL, timeout=30)
+    os.close(written)
+    assert list(tmp_path.iterdir()) == []

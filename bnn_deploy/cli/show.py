@@ -14,7 +14,7 @@ from bnn_deploy.cost import network_cost, step_cost
 from bnn_deploy.errors import FileFormatError, UnknownName
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.references import reference, reference_names
-from bnn_deploy.report.tables import percent, print_json, print_table, us
+from bnn_deploy.report.tables import latency, percent, print_json, print_table
 from bnn_deploy.settings import read_json
 from bnn_deploy.space import Space, load_space, preset_names
 from bnn_deploy.steps import Step, StepKind, plan
@@ -112,15 +112,16 @@ def _print_folder(path: Path, name: str, data: dict[str, Any]) -> None:
 
         print_summary(data)
     elif name == "search.json":
-        rows = [_front_row(row) for row in data["front"]]
+        source = data["latency"]["source"]
+        rows = [_front_row(row, source) for row in data["front"]]
         print_table(f"Pareto front in {path}", ["groups", "val accuracy", "predicted latency"], rows)
     else:
         _show_network(str(path), Architecture.from_json(data["architecture"]), False)
 
 
-def _front_row(row: dict[str, Any]) -> list[str]:
+def _front_row(row: dict[str, Any], source: str) -> list[str]:
     net = Architecture.from_json(row["architecture"])
-    return [",".join(map(str, net.groups)), percent(row["accuracy"]), us(row["latency_ns"])]
+    return [",".join(map(str, net.groups)), percent(row["accuracy"]), latency(row["latency_ns"], source)]
 
 
 def _step_row(step: Step) -> list[str]:

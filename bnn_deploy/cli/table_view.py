@@ -9,7 +9,7 @@ import click
 from bnn_deploy.latency.check import Report, check
 from bnn_deploy.latency.judgement import Quality, Row
 from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.report.tables import print_json, print_table, us
+from bnn_deploy.report.tables import latency, print_json, print_table, us
 from bnn_deploy.steps import Step, StepKind
 
 _MARKS = {Quality.OK: "ok", Quality.ESTIMATE: "estimate"}  # every other quality stands out
@@ -17,19 +17,20 @@ _MARKS = {Quality.OK: "ok", Quality.ESTIMATE: "estimate"}  # every other quality
 
 def show_table(table: LatencyTable, as_json: bool) -> None:
     """All of it."""
+    steps = sorted(table.measurements, key=_place)
     if as_json:
-        rows = [row_json(table, step) for step in table.measurements]
+        rows = [row_json(table, step) for step in steps]
         print_json({"header": dict(table.header), "rows": rows, "check": report_json(check(table))})
         return
     print_provenance(table)
-    print_rows(f"{len(table.rows)} rows", table, table.measurements)
+    print_rows(f"{len(table.rows)} rows", table, steps)
     print_report(check(table))
 
 
 def print_provenance(table: LatencyTable) -> None:
     """Where, when and how."""
     rows = [[name, value] for name, value in provenance(table).items() if value]
-    print_table(f"{table.path}", ["fact", "value"], rows)
+    print_table(f"{table.path}", ["fact", "value"], rows, texts=2)
 
 
 def provenance(table: LatencyTable) -> dict[str, str]:
@@ -48,7 +49,7 @@ def provenance(table: LatencyTable) -> dict[str, str]:
         "compiler": _words(told.get("compiler"), told.get("flags")),
         "system": _words(told.get("os"), told.get("kernel_release")),
         "caches": _caches(told.get("caches")),
-        "memory": f"{int(str(told['memory_bytes'])) / 2**30:.1f} GiB" if told.get("memory_bytes") else "",
+        "memory": f"{memory / 2**30:.1f} GiB" if isinstance(memory := told.get("memory_bytes"), int) else "",
         "blocks": f"{len(blocks)}, of which {len(table.set_aside)} set aside" if blocks else "",
         "settings": _settings(header.get("settings")),
     }
@@ -94,10 +95,18 @@ def row_json(table: LatencyTable, step: Step) -> dict[str, object]:
     }
 
 
+def _place(step: Step) -> tuple[object, ...]:
+    """About where a step stands in a network, then by groups."""
+    image = (-step.in_height * step.in_width, step.in_channels, step.kind.value, -step.kernel, step.stride)
+    return (*image, step.out_channels, step.groups, step.key)
+
+
 def _text(table: LatencyTable, step: Step) -> Sequence[str]:
     row = table.rows.get(step)
     if row is None:
         return [step.key, *[""] * 7, f"[bold red]{table.failed.get(step, 'not measured')}"]
+    if row.quality is Quality.ESTIMATE:  # one number, and no measurement
+        return [step.key, latency(row.latency_ns, row.source), *[""] * 4, row.kernel, "", _quality(row)]
     rate = f"{step.macs / row.latency_ns:.0f}" if step.kind is StepKind.BCONV2D else ""
     cold = us(row.cold_latency_ns) if row.cold_latency_ns is not None else ""
     times = [us(row.latency_ns), us(row.percentile_ns(10)), us(row.percentile_ns(90)), cold]
@@ -113,8 +122,12 @@ def _words(*words: object) -> str:
 
 
 def _caches(caches: object) -> str:
-    told = caches if isinstance(caches, list) else []
-    return ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['bytes'] >> 10} KiB" for cache in told)
+    told = [cache for cache in (caches if isinstance(caches, list) else []) if isinstance(cache, Mapping)]
+    return ", ".join(
+        f"L{cache.get('level')} {str(cache.get('type')).lower()} {size >> 10} KiB"
+        for cache in told
+        if isinstance(size := cache.get("bytes"), int)
+    )
 
 
 def _settings(settings: object) -> str:

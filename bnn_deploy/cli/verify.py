@@ -2,105 +2,71 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from bnn_deploy.cli.console import say, stage
-from bnn_deploy.cli.options import json_option
-from bnn_deploy.errors import FileFormatError
-from bnn_deploy.export.files import model_path
-from bnn_deploy.latency.predict import predict_ns
-from bnn_deploy.latency.table import LatencyTable
-from bnn_deploy.profiling.device import check_same_device, open_device
-from bnn_deploy.profiling.network_latency import NetworkLatency, measure_network
-from bnn_deploy.report.summary import print_parity
-from bnn_deploy.report.tables import print_json, us
-from bnn_deploy.runtimes.parity import check_parity
+from bnn_deploy.cli.options import json_option, seed_option
 from bnn_deploy.runtimes.registry import RUNTIMES
-from bnn_deploy.training.network_folder import NetworkFolder
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
 @click.option("--runtime", "runtimes", multiple=True, type=click.Choice(list(RUNTIMES)), help="Repeatable [all].")
 @click.option("--images", type=click.IntRange(min=1), help="Only the first N test images.")
 @click.option("--table", type=click.Path(path_type=Path), help="Also compare the latency with this table's prediction.")
-@click.option("--device", default="host", show_default=True, help="Where to measure that latency.")
+@click.option("--device", help="Where to measure that latency  [default: host; with --latency the table's].")
+@click.option("--latency", is_flag=True, help="Compare many measured networks with the table instead.")
+@click.option("--space", "space_name", help="--latency: whose random networks, unless FOLDER is a search.")
+@click.option("--networks", type=click.IntRange(min=2), default=50, show_default=True, help="--latency: how many.")
+@click.option("--visits", type=click.IntRange(min=1), default=3, show_default=True, help="--latency: to each network.")
+@click.option("--refit", is_flag=True, help="--latency: replace the stored correction by one fitted to these networks.")
+@seed_option
 @json_option
 def command(
-    folder: Path,
+    folder: Path | None,
     runtimes: tuple[str, ...],
     images: int | None,
     table: Path | None,
-    device: str,
+    device: str | None,
+    latency: bool,
+    space_name: str | None,
+    networks: int,
+    visits: int,
+    refit: bool,
+    seed: int,
     as_json: bool,
 ) -> None:
-    """Check that FOLDER's exported files give torch's answers on the test images, in every runtime.
+    """Check exported files against torch; or, with --latency, a latency table against measured networks.
 
-    Integer sums of binary layers must be equal; signs that a rounding flipped are counted; top-1 must agree on
-    99.5 % of the images. Exit code 1 when a check fails.
+    Files of FOLDER, a trained network: in every runtime, on the test images. Integer sums of binary layers must be
+    equal; signs that a rounding flipped are counted; top-1 must agree on 99.5 % of the images. Exit code 1 when a check
+    fails.
+
+    --latency: random networks of a space (--space, --seed), or the Pareto networks of FOLDER, a search, run whole on
+    the table's device and core, with invented constants. Shows how far the sums of the table's rows are from what was
+    measured, beside fits on FLOPs and on OPs, and keeps a small correction beside the table, which `search` uses, if it
+    helps on networks that it has not seen. Raw samples are kept in TABLE.networks.jsonl: an interrupted command goes on
+    where it stopped. A correction that is there already is tested on these networks, and replaced with --refit alone.
 
     \b
     Examples:
       bnn-deploy verify runs/mine/winner
       bnn-deploy verify runs/mine/winner --runtime engine --table runs/tables/host.jsonl
+      bnn-deploy verify --latency --table runs/tables/host.jsonl --space mobilenet-224 --networks 50 --seed 1
+      bnn-deploy verify --latency runs/mine --table runs/tables/host.jsonl
     """
-    network = NetworkFolder.open(folder)
-    test = network.load_data().test
-    with stage("verify") as bar:
-        parity = check_parity(
-            network.load(),
-            network.path / "export",
-            test,
-            runtimes or None,
-            lambda done, total: bar.update(done, total, "images"),
-            count=images,
-        )
-    latency = _latency(network, table, device) if table else None
-    failed = [row for row in parity if not row.passed]
-    if as_json:
-        print_json(
-            {
-                "parity": [row.to_json() for row in parity],
-                "latency": _latency_json(*latency) if latency else None,
-                "passed": not failed,
-            }
-        )
-    else:
-        print_parity(f"{folder}: exported files against torch", [row.to_json() for row in parity])
-        if latency:
-            _print_latency(*latency)
-    if failed:
-        say(f"failed: {', '.join(row.runtime for row in failed)}")
-        sys.exit(1)
+    if not latency:
+        if folder is None or space_name or refit:
+            raise click.UsageError("give the FOLDER of a trained network; --space and --refit belong to --latency")
+        from bnn_deploy.cli.verify_files import verify_files
 
+        verify_files(folder, runtimes, images, table, device or "host", as_json)
+        return
+    if table is None or runtimes or images or (folder is None) == (space_name is None):
+        raise click.UsageError("--latency needs --table, and either --space or the FOLDER of a search")
+    from bnn_deploy.cli.verify_latency import verify_latency
 
-def _latency_json(predicted_ns: float, measured: NetworkLatency) -> dict[str, object]:
-    return {"predicted_ns": predicted_ns, "measured_ns": measured.latency_ns, "clock": measured.clock}
-
-
-def _print_latency(predicted_ns: float, measured: NetworkLatency) -> None:
-    error = f"{predicted_ns / measured.latency_ns - 1:+.1%}"
-    click.echo(f"latency: predicted {us(predicted_ns)}, measured {us(measured.latency_ns)} ({error})")
-    if not measured.same_clock:
-        say(
-            f"the core runs at another speed than when the table was measured (the sentinel took {measured.clock:.2f} "
-            "times as long): measure a new table before you compare"
-        )
-
-
-def _latency(network: NetworkFolder, path: Path, device_name: str) -> tuple[float, NetworkLatency]:
-    """The table's prediction, nanoseconds, and the measurement."""
-    model = model_path(network.path / "export", "bnn")
-    if not model.exists():
-        raise FileFormatError(f"{model}: missing; run `bnn-deploy export {network.path}`")
-    table = LatencyTable.open(path)
-    predicted_ns = predict_ns(network.architecture, table)
-    device = open_device(device_name)
-    try:
-        check_same_device(table, device)
-        return predicted_ns, measure_network(model, device, table)
-    finally:
-        device.close()
+    verify_latency(
+        table, folder, space_name, device, networks=networks, visits=visits, seed=seed, refit=refit, as_json=as_json
+    )

@@ -13,14 +13,13 @@ import numpy as np
 
 from bnn_deploy.latency.block import Block
 from bnn_deploy.latency.judgement import Quality
-from bnn_deploy.latency.measurement import ESTIMATE
+from bnn_deploy.latency.measurement import EMULATED, ESTIMATE, MEASURED
 from bnn_deploy.latency.table import LatencyTable
 
 _PROBLEMS = {
     Quality.DISTURBED: "measured only in blocks that were set aside",
     Quality.NOISY: "noisy: no two of their measurements are steady and agree",
     Quality.UNCONFIRMED: "measured only once: the run was interrupted, or its blocks were set aside",
-    Quality.EMULATED: "from an emulator: their times say nothing of a real board",
 }
 _FULL_CLOCK = 0.9  # of the core's highest; below, it is worth telling
 
@@ -51,6 +50,9 @@ def check(table: LatencyTable) -> Report:
 def _problems(table: LatencyTable) -> Iterator[str]:
     if not table.measurements:
         yield "no step was measured"
+    if table.source == EMULATED:
+        yield "measured on an emulator: its times say nothing of a real board"
+        return
     counts = Counter(row.quality for row in table.rows.values())
     for quality, text in _PROBLEMS.items():
         if counts[quality]:
@@ -66,6 +68,7 @@ def _problems(table: LatencyTable) -> Iterator[str]:
 def _notes(table: LatencyTable) -> Iterator[str]:
     if table.source.startswith(ESTIMATE):
         yield f"computed, not measured ({table.source}): good for ranking, not as a latency"
+    if table.source != MEASURED:
         return
     yield from _set_aside(table)
     good = [block for block in table.blocks if block.number not in table.set_aside]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
+from typing import TypeVar
 
 from bnn_deploy.errors import FileFormatError
+
+_Enum = TypeVar("_Enum", bound=Enum)
 
 
 class Fields:
@@ -72,6 +76,13 @@ class Fields:
         if value is not None and not isinstance(value, str):
             raise self._wrong(name, "a text or null", value)
         return value
+
+    def choice(self, name: str, of: type[_Enum]) -> _Enum:
+        """One of an enumeration's values."""
+        value = self.text(name)
+        if value not in {entry.value for entry in of}:
+            raise self._wrong(name, f"one of {', '.join(entry.value for entry in of)}", value)
+        return of(value)
 
     def integers(self, name: str, low: int = 0, count: int = 0) -> tuple[int, ...]:
         """At least `count` whole numbers of at least `low`."""

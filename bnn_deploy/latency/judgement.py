@@ -25,6 +25,7 @@ CPU_SHARE = 0.97  # ... when its thread had less of the core's time than this
 STOLEN_SHARE = 0.03  # ... when a hypervisor took its core away for longer than this
 CLOCK_CHANGE = 0.10  # ... when its clock before and after differ by more than this
 
+MANY = 3  # measurements that agree outweigh a faster one that none agrees with
 AGREE = 0.05  # two measurements of a step that differ by less than this, at one clock, confirm each other
 
 _THROTTLED_NOW = 0x0000F  # get_throttled: under-voltage, capped, throttled, soft limit: at this moment
@@ -168,9 +169,18 @@ class Judgement:
         return Row(agreeing[:1], quality, len(found))
 
     def _agreeing(self, entries: Sequence[Measurement]) -> tuple[Measurement, ...]:
-        """The fastest one and all that agree with it, compared at one clock: what disturbs makes slower."""
+        """The fastest one and all that agree with it, compared at one clock: what disturbs makes slower.
+
+        A fastest one that stands alone was luck if MANY others, and most of all, agree: then they.
+        """
         ordered = sorted(entries, key=self._loops)
-        return tuple(entry for entry in ordered if self._loops(entry) <= (1 + AGREE) * self._loops(ordered[0]))
+        sets = [
+            tuple(entry for entry in ordered[index:] if self._loops(entry) <= (1 + AGREE) * self._loops(first))
+            for index, first in enumerate(ordered)
+        ]
+        largest = max(sets, key=len)
+        lucky = len(sets[0]) == 1 and len(largest) >= MANY and 2 * len(largest) > len(ordered)
+        return largest if lucky else sets[0]
 
     def _loops(self, entry: Measurement) -> float:
         """The latency in durations of the sentinel loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 
 import numpy as np
@@ -137,37 +137,48 @@ class Measurement(Timings):
         Raises:
             FileFormatError: a malformed row; the message names the row and the member.
         """
-        fields = Fields(f"row {row.get('key')!r}", {name: value for name, value in row.items() if name != "type"})
-        step, error = _step(fields.text("key"), fields.take("step")), fields.optional_text("error")
+        taken = Fields(f"row {row.get('key')!r}", {name: value for name, value in row.items() if name != "type"})
+        step, error = _step(taken.text("key"), taken.take("step")), taken.optional_text("error")
         found = cls(
-            iterations=fields.integer("iterations", low=1),
-            samples_ns=fields.integers("samples_ns", low=1, count=0 if error else 1),
+            iterations=taken.integer("iterations", low=1),
+            samples_ns=taken.integers("samples_ns", low=1, count=0 if error else 1),
             step=step,
-            kernel=fields.text("kernel"),
-            utc=fields.text("utc"),
-            cold_samples_ns=fields.integers("cold_samples_ns", low=1),
-            block=fields.optional_integer("block"),
-            source=fields.text("source"),
+            kernel=taken.text("kernel"),
+            utc=taken.text("utc"),
+            cold_samples_ns=taken.integers("cold_samples_ns", low=1),
+            block=taken.optional_integer("block"),
+            source=taken.text("source"),
             error=error,
         )
-        fields.end()
+        taken.end()
         if error and (found.samples_ns or found.cold_samples_ns):
             raise FileFormatError(f"row {step.key!r} holds both an error and samples")
-        if found.source not in (MEASURED, EMULATED) and not found.source.startswith(ESTIMATE):
+        if found.block is None and not error and not found.source.startswith(ESTIMATE):
             raise FileFormatError(
-                f"row {step.key!r}: source: expected measured, emulated or estimate:..., got {found.source!r}"
+                f"row {step.key!r}: block: expected the block in which it was {found.source}, got None"
             )
+        check_source(f"row {step.key!r}", found.source)
         return found
 
 
+def check_source(what: str, source: str) -> None:
+    """Raises FileFormatError unless it is one of the three."""
+    if source not in (MEASURED, EMULATED) and not source.startswith(ESTIMATE):
+        raise FileFormatError(f"{what}: source: expected measured, emulated or estimate:..., got {source!r}")
+
+
 def _step(key: str, data: object) -> Step:
-    try:
-        values = dict(data)  # type: ignore[call-overload]
-        step = Step(**{**values, "kind": StepKind(values["kind"]), "shortcut": Shortcut(values["shortcut"])})
-        if step.key != key:
-            raise ValueError(f"the step is {step.key!r}")
-    except (KeyError, TypeError, ValueError) as exc:
-        raise FileFormatError(f"row {key!r} is malformed: {exc}") from exc
+    taken = Fields(f"row {key!r}: step", data)
+    values: dict[str, object] = {}
+    for field in fields(Step):
+        if field.type in ("int", "bool"):
+            values[field.name] = taken.integer(field.name) if field.type == "int" else taken.boolean(field.name)
+        else:
+            values[field.name] = taken.choice(field.name, StepKind if field.name == "kind" else Shortcut)
+    taken.end()
+    step = Step(**values)  # type: ignore[arg-type]
+    if step.key != key:
+        raise FileFormatError(f"row {key!r}: the step is {step.key!r}")
     return step
 
 

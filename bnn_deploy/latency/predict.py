@@ -1,4 +1,4 @@
-"""Latency of a network as the sum of its steps' rows."""
+"""Latency of a network as the sum of its steps' rows, corrected if there is a correction."""
 
 from __future__ import annotations
 
@@ -9,41 +9,45 @@ import numpy.typing as npt
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import InfeasibleBudget
+from bnn_deploy.latency.correction import Coefficients
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.space import Genome, Space
 from bnn_deploy.steps import plan
 
 
-def predict_ns(architecture: Architecture, table: LatencyTable) -> float:
-    """Sum of the rows of the planner's steps, nanoseconds.
+def predict_ns(architecture: Architecture, table: LatencyTable, correction: Coefficients | None = None) -> float:
+    """Sum of the rows of the planner's steps, corrected if wanted, nanoseconds.
 
     Raises:
         LatencyTableMiss: a step has no row.
     """
-    return sum(table.latency_ns(step) for step in plan(architecture))
+    steps = plan(architecture)
+    if correction is not None:
+        return correction.latency_ns(steps, table)
+    return sum(table.latency_ns(step) for step in steps)
 
 
 class GenomeLatency:
     """Latency of many genomes at once.
 
     The planner's steps depend on one gene each, so a network's latency is the base's plus one difference per gene;
-    evaluation is a table look-up and a sum.
+    evaluation is a table look-up and a sum. A correction adds up over steps, too.
 
     Raises:
         LatencyTableMiss: a step that the space can need has no row.
     """
 
-    def __init__(self, space: Space, table: LatencyTable) -> None:
+    def __init__(self, space: Space, table: LatencyTable, correction: Coefficients | None = None) -> None:
         table.require(space.steps())
         self._space = space
         first = (0,) * len(space.genes)
-        self._base_ns = predict_ns(space.decode(first), table)
+        self._base_ns = predict_ns(space.decode(first), table, correction)
         widest = max(len(gene.choices) for gene in space.genes)
         self._delta_ns = np.full((len(space.genes), widest), np.inf)
         for position, gene in enumerate(space.genes):
             for index in range(len(gene.choices)):
                 changed = space.decode((*first[:position], index, *first[position + 1 :]))
-                self._delta_ns[position, index] = predict_ns(changed, table) - self._base_ns
+                self._delta_ns[position, index] = predict_ns(changed, table, correction) - self._base_ns
 
     def __call__(self, genomes: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """genomes: int64 [n, genes] -> nanoseconds, float64 [n]."""

@@ -18,8 +18,9 @@ import numpy as np
 from bnn_deploy.errors import FileFormatError, LatencyTableMiss, TableMismatch
 from bnn_deploy.journal import read_journal
 from bnn_deploy.latency.block import Block
+from bnn_deploy.latency.fields import Fields
 from bnn_deploy.latency.judgement import Judgement, Row
-from bnn_deploy.latency.measurement import MEASURED, Measurement
+from bnn_deploy.latency.measurement import ESTIMATE, Measurement, check_source
 from bnn_deploy.steps import Step
 
 KIND = "bnn-deploy latency table"
@@ -61,12 +62,16 @@ class LatencyTable:
             FileFormatError: missing, truncated before its header, altered, or of another schema.
         """
         header, records = read_journal(path, KIND, SCHEMA)
+        try:
+            _check_header(header)
+        except FileFormatError as exc:
+            raise FileFormatError(f"{path}: line 1: {exc}") from exc
         table = cls(path, header)
         blocks: dict[int, Block] = {}
         measurements: dict[Step, list[Measurement]] = {}
         for number, record in enumerate(records, start=2):
             try:
-                _read(record, blocks, measurements)
+                _read(record, table.source, blocks, measurements)
             except FileFormatError as exc:
                 raise FileFormatError(f"{path}: line {number}: {exc}") from exc
         return table.extended(blocks.values(), (entry for found in measurements.values() for entry in found))
@@ -81,7 +86,7 @@ class LatencyTable:
     @property
     def device(self) -> str:
         """Name of the device it was measured on."""
-        return str(self.header.get("device"))
+        return str(self.header["device"])
 
     @property
     def isa(self) -> str:
@@ -96,7 +101,7 @@ class LatencyTable:
     @property
     def source(self) -> str:
         """ "measured", "emulated" or "estimate:..."."""
-        return str(self.header.get("source", MEASURED))
+        return str(self.header["source"])
 
     @property
     def sentinel_ns(self) -> float:
@@ -149,9 +154,11 @@ class LatencyTable:
     def _miss(self, steps: list[Step]) -> LatencyTableMiss:
         more = f" (and {len(steps) - 1} more)" if len(steps) > 1 else ""
         why = self.failed.get(steps[0])
+        estimate = self.source.startswith(ESTIMATE)
+        noun, verb, flag = ("estimate", "compute", " --estimate") if estimate else ("measurement", "measure", "")
         return LatencyTableMiss(
-            f"{self.path}: no measurement of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
-            f"measure it with `bnn-deploy profile --device {self.device} --space SPACE --out {self.path}`"
+            f"{self.path}: no {noun} of {steps[0].key!r}{more}{f', which failed there: {why}' if why else ''}; "
+            f"{verb} it with `bnn-deploy profile{flag} --device {self.device} --space SPACE --out {self.path}`"
         )
 
 
@@ -161,8 +168,25 @@ def is_table(path: Path) -> bool:
         return file.readline().startswith(f'{{"kind":{json.dumps(KIND)}'.encode())
 
 
-def _read(record: Mapping[str, object], blocks: dict[int, Block], measurements: dict[Step, list[Measurement]]) -> None:
-    """One line after the header."""
+def _check_header(header: Mapping[str, object]) -> None:
+    """Raises FileFormatError, naming the member; further members are welcome."""
+    fields = Fields("header", header)
+    for name in ("device", "isa", "version", "utc"):
+        fields.text(name)
+    for name in ("cpu", "binary_sha256"):
+        fields.optional_text(name)
+    source = fields.text("source")
+    check_source("header", source)
+    if fields.optional_integer("core") is None and not source.startswith(ESTIMATE):
+        raise FileFormatError(f"header: core: expected the core that was {source}, got None")
+    for name in ("settings", "facts"):
+        Fields(f"header: {name}", fields.take(name))
+
+
+def _read(
+    record: Mapping[str, object], source: str, blocks: dict[int, Block], measurements: dict[Step, list[Measurement]]
+) -> None:
+    """One line after the header of a table with that source."""
     kind = record.get("type")
     if kind == "block":
         block = Block.from_json(record)
@@ -171,6 +195,8 @@ def _read(record: Mapping[str, object], blocks: dict[int, Block], measurements: 
         blocks[block.number] = block
     elif kind == "row":
         found = Measurement.from_json(record)
+        if found.source != source:
+            raise FileFormatError(f"{found.step.key}: a row that is {found.source} in a table that is {source}")
         others = measurements.setdefault(found.step, [])
         if not found.error and any(other.block == found.block and not other.error for other in others):
             raise FileFormatError(f"{found.step.key} of block {found.block} stands there twice")

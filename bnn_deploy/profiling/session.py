@@ -10,7 +10,7 @@ import numpy as np
 from bnn_deploy.errors import DeviceError, DeviceLost
 from bnn_deploy.journal import Journal
 from bnn_deploy.latency.block import Block
-from bnn_deploy.latency.measurement import Measurement
+from bnn_deploy.latency.measurement import MEASURED, Measurement
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.agenda import Agenda
 from bnn_deploy.profiling.blocks import failed_row, measure_block
@@ -90,7 +90,8 @@ class Session:
                 continue
             self._agenda.measured(batch)
             self._record([measured.block], measured.rows)
-            if reason := self.table.set_aside.get(measured.block.number):
+            reason = self.table.set_aside.get(measured.block.number)
+            if reason and self.table.source == MEASURED:
                 self._patience.disturbed(reason, measured.block.seconds)
             else:
                 self._patience.undisturbed()

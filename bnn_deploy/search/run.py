@@ -19,6 +19,7 @@ from typing import Any
 
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import DataError, FileFormatError
+from bnn_deploy.latency.correction import Coefficients, Correction
 from bnn_deploy.latency.predict import GenomeLatency
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.search.evaluate import SubnetEvaluator
@@ -43,12 +44,14 @@ class Found:
         error: what the search minimised: 1 - accuracy, ties broken by the loss (`error_of`).
         accuracy: of the subnet with the supernet's weights, on the search-validation split.
         latency_ns: predicted by the table.
+        latency_source: of the table: "measured", or what stands for measurements.
     """
 
     architecture: Architecture
     error: float
     accuracy: float
     latency_ns: float
+    latency_source: str
 
     def to_json(self) -> dict[str, object]:
         """JSON-ready."""
@@ -62,6 +65,7 @@ class SearchResult:
     Args:
         evaluations: genomes that evolution judged.
         random_evaluations: genomes that the random search judged: as many, unless a tight budget leaves fewer.
+        latency: where the latencies come from: table, device, source, and the correction's coefficients or None.
     """
 
     winner: Found
@@ -69,6 +73,7 @@ class SearchResult:
     front: tuple[Found, ...]
     evaluations: int
     random_evaluations: int
+    latency: Mapping[str, object]
 
     def to_json(self) -> dict[str, object]:
         """JSON-ready."""
@@ -78,6 +83,7 @@ class SearchResult:
             "front": [found.to_json() for found in self.front],
             "evaluations": self.evaluations,
             "random_evaluations": self.random_evaluations,
+            "latency": dict(self.latency),
         }
 
 
@@ -86,6 +92,8 @@ class Search:
 
     Args:
         folder: of the run.
+        table: of latencies; their sum is a network's.
+        correction: of that sum, if any.
         recipe: of the supernet.
         settings: of the evolution; the random baseline has the same budget and as many evaluations.
         seed: of everything random.
@@ -102,6 +110,7 @@ class Search:
         space: Space,
         data: Data,
         table: LatencyTable,
+        correction: Correction | None = None,
         *,
         recipe: Recipe,
         settings: EvolutionSettings,
@@ -109,10 +118,17 @@ class Search:
     ) -> None:
         self.folder = folder
         self._space, self._data, self._recipe, self._settings, self._seed = space, data, recipe, settings, seed
-        self._latency = GenomeLatency(space, table)
+        coefficients = correction.coefficients if correction else None
+        self._latency = GenomeLatency(space, table, coefficients)
+        self._source = {
+            "table": table.path.name,
+            "device": table.device,
+            "source": table.source,
+            "correction": asdict(coefficients) if coefficients else None,
+        }
         if settings.budget_ns is not None:
             self._latency.check_budget(settings.budget_ns)
-        pin_settings(folder / "settings.json", _settings(space, data, table, recipe, settings, seed))
+        pin_settings(folder / "settings.json", _settings(space, data, table, coefficients, recipe, settings, seed))
         self._supernet = new_supernet(space.base, tuple(gene.choices for gene in space.genes), recipe, seed)
 
     def train_supernet(self, progress: Progress | None = None) -> TrainResult:
@@ -150,6 +166,7 @@ class Search:
                 front=tuple(self._found(candidate, cache) for candidate in front(state.history)),
                 evaluations=count,
                 random_evaluations=len(random),
+                latency=self._source,
             )
         write_json(
             self.folder / RESULT, {**result.to_json(), "data": self._data.name, "data_digest": self._data.digest}
@@ -173,7 +190,8 @@ class Search:
 
     def _found(self, candidate: Candidate, cache: EvaluationCache) -> Found:
         accuracy = float(str(cache.record(candidate.genome)["accuracy"]))
-        return Found(self._space.decode(candidate.genome), candidate.error, accuracy, candidate.latency_ns)
+        net, source = self._space.decode(candidate.genome), str(self._source["source"])
+        return Found(net, candidate.error, accuracy, candidate.latency_ns, source)
 
 
 def error_of(accuracy: float, loss: float, images: int) -> float:
@@ -223,7 +241,13 @@ def read_winner(folder: Path) -> Winner:
 
 
 def _settings(
-    space: Space, data: Data, table: LatencyTable, recipe: Recipe, settings: EvolutionSettings, seed: int
+    space: Space,
+    data: Data,
+    table: LatencyTable,
+    correction: Coefficients | None,
+    recipe: Recipe,
+    settings: EvolutionSettings,
+    seed: int,
 ) -> dict[str, object]:
     rows = {step.key: table.latency_ns(step) for step in space.steps()}
     return {
@@ -231,8 +255,10 @@ def _settings(
         "data": {"name": data.name, "digest": data.digest},
         "table": {
             "device": table.device,
+            "source": table.source,
             "rows_sha256": hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest(),
         },
+        "correction": asdict(correction) if correction else None,
         "recipe": recipe.to_json(),
         "evolution": asdict(settings),
         "seed": seed,

@@ -13,16 +13,15 @@ bool Rehearsal::make(const Step& step, uint64_t seed) {
   const bool whole = !step.convolves() || image || step.integer_threshold();
   const RingRows ring = whole ? RingRows{shape.in_h, shape.in_h} : ring_rows(step);
   const int in_rows = step.reads_bits() ? std::max(ring.bits, ring.values) : ring.values;
-  // The packed output's border is its reader's kernel / 2.
-  const int out_rows = step.integer_threshold()
-                           ? shape.out_h
-                           : std::min(shape.out_h, 2 * step.border + turn_rows(step));
+  constexpr size_t kOutBytes = size_t(64) << 10;  // more than a first level holds
+  const size_t row_bytes = size_t(shape.out_w) * shape.out_c * sizeof(float);
+  const int long_ring = int(std::min<size_t>(kOutBytes / row_bytes + 1, size_t(shape.out_h)));
+  const int out_rows = step.integer_threshold() ? shape.out_h : long_ring;
   if (!input_.make_input(step, in_rows) || !scratch_.make(step, input_.as_input()) ||
       !output_.make_output(step, out_rows, step.float_out, step.bits_out)) {
     return false;
   }
   input_.limit_values(ring.values);
-  output_.limit_values(std::min(out_rows, step.border + turn_rows(step)));
   input_.invent(step, seed);
   return true;
 }

@@ -1,8 +1,9 @@
 // One step on its own, run the way a network runs it: rows come from rings of the size that the
-// step needs and go to a ring of the size that its reader probably needs, all of it in the first
-// levels of the cache. A pool, a linear step, a convolution of the image (a float convolution
-// larger than 1x1) and a step with an integer epilogue, whose tensors are small, read whole
-// tensors. Inputs are invented; rings repeat, so the results mean nothing and only their time does.
+// step needs, in the first level of the cache, and go to a ring so long that it is in the second:
+// in a network other steps' rows pass before a place is written again. A pool, a linear step, a
+// convolution of the image (a float convolution larger than 1x1) and a step with an integer
+// epilogue, whose tensors are small, read whole tensors. Inputs are invented; rings repeat, so the
+// results mean nothing and only their time does.
 #pragma once
 
 #include "engine/tensors.h"

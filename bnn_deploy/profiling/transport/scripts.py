@@ -43,7 +43,7 @@ for place do
     echo "$place: cannot be written" >&2
     continue
   fi
-  trap 'leave; exit 1' HUP INT TERM
+  trap 'leave; exit 1' HUP INT TERM PIPE
   printf '#!/bin/sh\\nexit 7\\n' 2>/dev/null >"$folder/try"
   chmod 700 "$folder/try"
   "$folder/try" 2>/dev/null

@@ -132,8 +132,8 @@ struct Depthwise3x3 {
     int column, begin, end, words;
   };
 
-  // kPixelWords: words of a pixel if its vectors are whole and side by side, else 0. Known distances
-  // between taps save up to an eighth of the time of short pixels.
+  // kPixelWords: words of a pixel if its vectors are whole and side by side, else 0. Known
+  // distances between taps save up to an eighth of the time of short pixels.
   template <bool kSpread, int kPixelWords, class Loader>
   [[gnu::noinline]] static void compare(const Plan& plan, const Part& part, const Loader& shared,
                                         const ThresholdRows& rows) {
