@@ -4,9 +4,9 @@ bnn_fuzz    any bytes as a network: refused with a message, or loaded and run, t
 layers_fuzz any bytes as a plan of `bnn-board layers`: refused, or each step compared with the scalar kernels and run
 
 Mutations know the format (native/fuzz/mutate.cc); an input does the same each time. Each target starts from its
-corpus, native/fuzz/corpus, and continues where the last run stopped (runs/fuzz). A finding ends the run with exit
-code 1 and the command that shows it again; fix it, keep the file in the corpus. --minimise makes the corpus anew
-from what has been found since: the smallest inputs that reach as much.
+corpus, native/fuzz/corpus, and continues where the last run stopped (runs/fuzz). A finding ends the run with exit code
+1 and the command that shows it again; fix it, keep the file in the corpus. --minimise makes the corpus anew from what
+has been found since: the smallest inputs that reach as much.
 
 Executions, seconds and what they reached are added up in benchmarks/results/fuzz.json.
 

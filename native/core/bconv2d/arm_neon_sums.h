@@ -215,12 +215,17 @@ struct NeonByteSums {
   }
 
  private:
+  // (Clang's vsliq_n_u8 is a macro, which no pack can be expanded through.)
+  template <int kBit>
+  [[gnu::always_inline]] static uint8x16_t insert(uint8x16_t bits, const Sum& sum,
+                                                  const uint8_t* least) {
+    return vsliq_n_u8(bits, vcgeq_u8(sum.part[kBit], vld1q_u8(least + 16 * kBit)), kBit);
+  }
   template <int... kBits>
   [[gnu::always_inline]] static uint8x16_t gather(uint8x16_t bits, const Sum& sum,
                                                   const uint8_t* least,
                                                   std::integer_sequence<int, kBits...>) {
-    ((bits = vsliq_n_u8(bits, vcgeq_u8(sum.part[kBits], vld1q_u8(least + 16 * kBits)), kBits)),
-     ...);
+    ((bits = insert<kBits>(bits, sum, least)), ...);
     return bits;
   }
 };
