@@ -96,15 +96,16 @@ struct Avx512Bits : Avx512Vectors {
       return _mm512_loadu_si512(p);
     }
   };
+  // Pinned: the order in which these are called is that of the instructions.
+  static Bits differ(Bits a, Bits b) { return pin(_mm512_xor_si512(a, b)); }
+  static Bits both(Bits a, Bits b) { return pin(_mm512_and_si512(a, b)); }
   static Bits add(Bits a, Bits b, Bits c, Bits* carry) {
-    const Bits sum = _mm512_ternarylogic_epi64(a, b, c, 0x96);
-    *carry = _mm512_ternarylogic_epi64(a, b, c, 0xe8);
-    return sum;
+    *carry = pin(_mm512_ternarylogic_epi64(a, b, c, 0xe8));
+    return pin(_mm512_ternarylogic_epi64(a, b, c, 0x96));
   }
-  static Bits both(Bits a, Bits b) { return _mm512_and_si512(a, b); }
-  static Bits or_not(Bits a, Bits b) { return _mm512_ternarylogic_epi64(a, b, a, 0xf3); }
+  static Bits or_not(Bits a, Bits b) { return pin(_mm512_ternarylogic_epi64(a, b, a, 0xf3)); }
   static Bits decide(Bits a, Bits b, Bits lower) {
-    return _mm512_ternarylogic_epi64(lower, a, b, 0xd4);
+    return pin(_mm512_ternarylogic_epi64(lower, a, b, 0xd4));
   }
   static void expand(const uint64_t* planes, int step, char* bytes) {
     __m512i sum_u8x64 = _mm512_maskz_set1_epi8(planes[0], 1);
