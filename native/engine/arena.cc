@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <new>
 
+#include "engine/places.h"
+
 namespace bnn {
 namespace {
 
@@ -62,20 +64,22 @@ void Arena::place(const PreparedStep* steps, const Segment* segments, int segmen
 
 void Arena::place_outputs(const PreparedStep* steps, const Segment* segments, int segment_count,
                           int threads, Placer* values, Placer* bits) {
-  const auto floats_of = [&](int segment) {
+  const auto bytes_of = [&](int segment) {
     const int last = segments[segment].end - 1;
-    return last + 1 < count_ ? (steps[last].step.out_values() + 15) / 16 * 16 : 0;
+    return last + 1 < count_ ? steps[last].step.out_values() * sizeof(float) + kPageBytes : 0;
   };
-  size_t most = floats_of(0);
-  for (int s = 1; s < segment_count; ++s) most = std::max(most, floats_of(s - 1) + floats_of(s));
-  float* bottom = values->take<float>(most);
+  size_t most = bytes_of(0);
+  for (int s = 1; s < segment_count; ++s) most = std::max(most, bytes_of(s - 1) + bytes_of(s));
   for (int s = 0; s + 1 < segment_count; ++s) {
     const int last = segments[s].end - 1;
     const Step& step = steps[last].step;
     StepOutput out = {};
     if (step.float_out) {
-      float* base = bottom && s % 2 ? bottom + most - floats_of(s) : bottom;
-      out.values = {base, value_row(step), step.shape.out_h};
+      const size_t place = output_place(last);
+      Placer whole = *values;
+      whole.skip_to(s % 2 ? last_at(most - step.out_values() * sizeof(float), place)
+                          : next_at(0, place));
+      out.values = {whole.take<float>(step.out_values()), value_row(step), step.shape.out_h};
     }
     if (step.bits_out) {
       uint64_t* base = bits->take<uint64_t>(bits_row(step) * step.shape.out_h);
@@ -86,6 +90,7 @@ void Arena::place_outputs(const PreparedStep* steps, const Segment* segments, in
       stages(thread)[last + 1].in = out.as_input();
     }
   }
+  values->skip_to(most);
   // The image and the result come and go with a run; the result's bits have no reader.
   const Step &first = steps[0].step, &last = steps[count_ - 1].step;
   const Rows<const float> image = {nullptr, size_t(first.shape.in_w) * first.shape.in_c,
@@ -98,11 +103,14 @@ void Arena::place_outputs(const PreparedStep* steps, const Segment* segments, in
 
 void Arena::place_rings(const PreparedStep* steps, const Segment* segments, int segment_count,
                         int thread, Placer* values, Placer* bits) {
-  size_t shortcut = 0, most = 0;
-  for (int i = 0; i < count_; ++i) shortcut = std::max(shortcut, shortcut_floats(steps[i].step));
-  float* row = values->take<float>(shortcut);
-  for (int i = 0; i < count_; ++i) stages(thread)[i].scratch.shortcut = row;
-  most = values->bytes();
+  size_t most = values->bytes();
+  for (int i = 0; i < count_; ++i) {
+    Placer row = *values;  // one for all
+    row.skip_to(next_at(values->bytes(), scratch_place(i)));
+    stages(thread)[i].scratch.shortcut = row.take<float>(shortcut_floats(steps[i].step));
+    most = std::max(most, row.bytes());
+  }
+  values->skip_to(most);
   for (int s = 0; s < segment_count; ++s) {
     Placer rings = *values;  // every segment begins at the same place
     for (int i = segments[s].begin; i + 1 < segments[s].end; ++i) {
@@ -111,6 +119,7 @@ void Arena::place_rings(const PreparedStep* steps, const Segment* segments, int 
       StepOutput out = {};
       if (step.float_out) {
         const size_t row = aligned_row(value_row(step));
+        rings.skip_to(next_at(rings.bytes(), output_place(i)));
         out.values = {rings.take<float>(row * rows.values), row, rows.values};
       }
       if (step.bits_out) {

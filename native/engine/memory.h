@@ -1,11 +1,13 @@
-// 64-byte aligned memory that may not be had: every allocation of the engine is one of these, made
-// at load.
+// Memory that may not be had, 64-byte aligned, or a page if it is as large (places.h): every
+// allocation of the engine is one of these, made at load.
 #pragma once
 
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+
+#include "engine/places.h"
 
 namespace bnn {
 
@@ -17,8 +19,9 @@ using Memory = std::unique_ptr<char, Free>;
 
 // At least one byte; null when there is no memory.
 inline Memory allocate(size_t bytes) {
-  const size_t rounded = (bytes / 64 + 1) * 64;
-  return Memory(static_cast<char*>(std::aligned_alloc(64, rounded)));
+  const size_t alignment = bytes < kPageBytes ? 64 : kPageBytes;
+  const size_t rounded = (bytes / alignment + 1) * alignment;
+  return Memory(static_cast<char*>(std::aligned_alloc(alignment, rounded)));
 }
 
 inline Memory allocate_zeroed(size_t bytes) {

@@ -1,16 +1,9 @@
 #include "engine/tensors.h"
 
 #include "engine/invent.h"
+#include "engine/places.h"
 
 namespace bnn {
-namespace {
-
-// Where in a page of 4 KiB the tensors of one step begin: apart, as they mostly are in an arena. A
-// load waits for a store just before it to the same place in another page, which would make some
-// rows a third slower; and where an allocator begins is its own affair.
-constexpr size_t kInputPlace = 0, kOutputPlace = 27 * 64, kScratchPlace = 45 * 64;
-
-}  // namespace
 
 bool Tensors::make(size_t place, int rows, size_t row_values, size_t row_words) {
   memory_.reset();
@@ -29,13 +22,14 @@ bool Tensors::make(size_t place, int rows, size_t row_values, size_t row_words) 
 
 bool Tensors::make_output(const Step& step, int rows, bool values, bool bits) {
   const ConvShape& s = step.shape;
-  return make(kOutputPlace, rows, values ? size_t(s.out_w) * s.out_c : 0,
+  return make(output_place(0), rows, values ? size_t(s.out_w) * s.out_c : 0,
               bits ? size_t(s.out_w + 2 * step.border) * words_of(s.out_c) : 0);
 }
 
 bool Tensors::make_input(const Step& step, int rows) {
   const ConvShape& s = step.shape;
-  return make(kInputPlace, rows, step.reads_values() ? size_t(s.in_w) * s.in_c : 0, in_words(step));
+  return make(input_place(0), rows, step.reads_values() ? size_t(s.in_w) * s.in_c : 0,
+              in_words(step));
 }
 
 void Tensors::invent(const Step& step, uint64_t seed) {
@@ -49,7 +43,7 @@ bool OwnScratch::make(const Step& step, const StepInput& in) {
   memory_.reset();
   for (int pass = 0; pass < 2; ++pass) {
     Placer placer(memory_.get());
-    placer.skip_to(kScratchPlace);
+    placer.skip_to(scratch_place(0));
     float* shortcut = placer.take<float>(shortcut_floats(step));
     const uint64_t* zeros = placer.take<uint64_t>(in_words(step));
     const uint64_t** taps = placer.take<const uint64_t*>(tap_count(step));
