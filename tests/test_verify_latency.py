@@ -140,7 +140,7 @@ def test_a_slow_minute_and_an_unsteady_one_are_measured_again(table: LatencyTabl
 
 
 def test_patience_ends(table: LatencyTable) -> None:
-    device, scripted = board(lambda run, ns: {**steady(run, ns), "sentinel_ns": [520] * 5})
+    device, scripted = board(lambda run, ns: {**steady(run, ns), "sentinel_ns": [540] * 5})
     found = measure_networks(NETS[:3], device, table)
     assert scripted.visits == 3 * (VISITS + EXTRA_VISITS)
     assert not any(one.good for one in found)

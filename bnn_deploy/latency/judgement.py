@@ -51,16 +51,18 @@ class Row(Statistics):
         counted: those measurements, in different blocks; or the best one where none confirms another.
         quality: how far to trust it.
         attempts: how often the step was measured.
+        clocks: of each of them, the sentinel's duration beside it relative to the table's usual one.
     """
 
     counted: tuple[Measurement, ...]
     quality: Quality
     attempts: int
+    clocks: tuple[float, ...]
 
     @property
     def calls_ns(self) -> Floats:
-        """See Statistics."""
-        return np.concatenate([entry.calls_ns for entry in self.counted])
+        """See Statistics; at the table's usual clock."""
+        return np.concatenate([entry.calls_ns / clock for entry, clock in zip(self.counted, self.clocks, strict=True)])
 
     @property
     def cold_latency_ns(self) -> float | None:
@@ -80,8 +82,8 @@ class Row(Statistics):
 
     @property
     def apart(self) -> float:
-        """How far the medians of its measurements are apart, relative to the smallest."""
-        medians = [entry.latency_ns for entry in self.counted]
+        """How far the medians of its measurements are apart, at one clock, relative to the smallest."""
+        medians = [entry.latency_ns / clock for entry, clock in zip(self.counted, self.clocks, strict=True)]
         return max(medians) / min(medians) - 1
 
 
@@ -147,6 +149,8 @@ class Judgement:
         self.fastest_sentinel_ns = min(self._sentinel_ns.values(), default=math.inf)
         told = ((block.number, fault(block, self.fastest_sentinel_ns)) for block in blocks)
         self.set_aside = {number: reason for number, reason in told if reason}
+        counted = [ns for number, ns in self._sentinel_ns.items() if number not in self.set_aside]
+        self.usual_sentinel_ns = float(np.median(counted or [*self._sentinel_ns.values()])) if blocks else math.inf
 
     def counts(self, measurement: Measurement) -> bool:
         """True when it is a latency, from a block that was not set aside."""
@@ -159,14 +163,18 @@ class Judgement:
             return None
         if found[0].source == EMULATED or found[0].source.startswith(ESTIMATE):
             quality = Quality.EMULATED if found[0].source == EMULATED else Quality.ESTIMATE
-            return Row((found[0],), quality, len(found))
+            return Row((found[0],), quality, len(found), (1.0,))
         good = [entry for entry in found if self.counts(entry)]
         steady = [entry for entry in good if entry.relative_interval <= NOISY_RELATIVE_CI]
         agreeing = self._agreeing(steady or good or found)
         if steady and len(agreeing) > 1:
-            return Row(agreeing, Quality.OK, len(found))
+            return self._row(agreeing, Quality.OK, len(found))
         quality = Quality.DISTURBED if not good else Quality.NOISY if len(good) > 1 else Quality.UNCONFIRMED
-        return Row(agreeing[:1], quality, len(found))
+        return self._row(agreeing[:1], quality, len(found))
+
+    def _row(self, entries: tuple[Measurement, ...], quality: Quality, attempts: int) -> Row:
+        clocks = (self._sentinel(entry) / self.usual_sentinel_ns for entry in entries)
+        return Row(entries, quality, attempts, tuple(clocks))
 
     def _agreeing(self, entries: Sequence[Measurement]) -> tuple[Measurement, ...]:
         """The fastest one and all that agree with it, compared at one clock: what disturbs makes slower.
@@ -184,5 +192,8 @@ class Judgement:
 
     def _loops(self, entry: Measurement) -> float:
         """The latency in durations of the sentinel loop."""
+        return entry.latency_ns / self._sentinel(entry)
+
+    def _sentinel(self, entry: Measurement) -> float:
         assert entry.block is not None
-        return entry.latency_ns / self._sentinel_ns[entry.block]
+        return self._sentinel_ns[entry.block]

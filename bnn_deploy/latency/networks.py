@@ -22,7 +22,6 @@ from bnn_deploy.latency.table import IDENTITY, LatencyTable
 KIND = "bnn-deploy network latencies"
 SCHEMA = 1  # 1: first version
 CLOCK_TOLERANCE = 0.05  # samples beside a sentinel that differs more from the table's say nothing about the table
-STRICT_TOLERANCE = 0.025  # of the visits that a table is verified with
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +42,14 @@ class NetworkLatency(Samples):
         return cls(samples.iterations, samples.samples_ns, samples.sentinel_ns, clock)
 
     @property
+    def at_clock_ns(self) -> float:
+        """Median of one call at the table's clock, nanoseconds."""
+        return self.latency_ns / self.clock
+
+    @property
     def comparable(self) -> bool:
         """True when the core was as fast as when the table was measured, and the samples are steady."""
         return self.same_clock and self.steady
-
-    @property
-    def verifies(self) -> bool:
-        """True when a table may be judged by it: steady, and at the table's clock more strictly than `comparable`."""
-        return self.steady and abs(self.clock - 1) <= STRICT_TOLERANCE
 
     @property
     def same_clock(self) -> bool:
@@ -73,30 +72,31 @@ class MeasuredNetwork:
     @property
     def good(self) -> list[NetworkLatency]:
         """The visits that the table may be judged by."""
-        return [visit for visit in self.visits if visit.verifies]
+        return [visit for visit in self.visits if visit.comparable]
 
     @property
     def counted(self) -> list[NetworkLatency]:
         """The fastest good visit and those that agree with it at one clock, as with a table's rows: what disturbs makes
         slower."""
-        fastest = min((visit.latency_ns / visit.clock for visit in self.good), default=0.0)
-        return [visit for visit in self.good if visit.latency_ns / visit.clock <= (1 + AGREE) * fastest]
+        fastest = min((visit.at_clock_ns for visit in self.good), default=0.0)
+        return [visit for visit in self.good if visit.at_clock_ns <= (1 + AGREE) * fastest]
 
     @property
     def latency_ns(self) -> float:
-        """Median over the visits that count, nanoseconds.
+        """At the table's clock, nanoseconds: mean over the faster half of the visits that count.
 
         Raises:
             ValueError: there is none.
         """
         if not self.good:
             raise ValueError("no visit that can be compared with the table")
-        return statistics.median(visit.latency_ns for visit in self.counted)
+        found = sorted(visit.at_clock_ns for visit in self.counted)
+        return statistics.fmean(found[: (len(found) + 1) // 2])
 
     @property
     def spread(self) -> float:
-        """How far the visits that count differ: (largest - smallest) / median."""
-        latencies = [visit.latency_ns for visit in self.counted]
+        """How far the visits that count differ, at one clock: (largest - smallest) / latency."""
+        latencies = [visit.at_clock_ns for visit in self.counted]
         return (max(latencies) - min(latencies)) / self.latency_ns
 
 

@@ -110,10 +110,8 @@ class LatencyTable:
 
     @property
     def usual_sentinel_ns(self) -> float:
-        """The sentinel beside the samples of the rows, in the median: the clock that the table tells of."""
-        sentinels = {block.number: block.median_sentinel_ns for block in self.blocks}
-        counted = [entry.block for row in self.rows.values() for entry in row.counted if entry.block is not None]
-        return float(np.median([sentinels[number] for number in counted])) if counted else math.inf
+        """The sentinel of the blocks that count, in the median: the clock that the table's latencies are told at."""
+        return self.judgement.usual_sentinel_ns
 
     @property
     def set_aside(self) -> Mapping[int, str]:

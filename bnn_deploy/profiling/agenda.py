@@ -15,7 +15,7 @@ from bnn_deploy.steps import Step
 _CRASHES = 2  # of the board binary with one step alone: then it is the step's fault
 _CRASHED_STEPS = 3  # without a success between: then it is the board's
 
-_FINISHED = (Quality.OK, Quality.EMULATED, Quality.ESTIMATE)
+_DERIVED = (Quality.EMULATED, Quality.ESTIMATE)
 
 
 class Agenda:
@@ -23,7 +23,7 @@ class Agenda:
 
     There is no queue to lose: what the table holds says what is unfinished. So a session that was killed and one that
     goes on do the same next, and a block that is set aside later makes its steps unfinished again. Steps with the
-    fewest measurements come first, in random order: the two measurements of a step are far apart in time.
+    fewest measurements come first, in random order: the measurements of a step are far apart in time.
 
     Args:
         steps: wanted.
@@ -90,7 +90,8 @@ class Agenda:
         return step
 
     def _closed(self, step: Step, table: LatencyTable, hurried: bool = False) -> bool:
-        if step in table.rows and table.rows[step].quality in _FINISHED:
+        row = table.rows.get(step)
+        if row and (row.quality in _DERIVED or (row.quality is Quality.OK and len(row.counted) >= CONFIRMATIONS)):
             return True
         tried = table.measurements.get(step, ())[self._before.get(step, 0) :]
         if any(found.error for found in tried) or (hurried and len(tried) >= CONFIRMATIONS):

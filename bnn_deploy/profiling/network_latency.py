@@ -133,7 +133,7 @@ class _Visits:
                     visit = journal.append(net, _run(model, self._device, self._table), utc_now())
                     self._tries[net] -= 1
                     self._done = self._count(journal)
-                    why = "" if visit.verifies else "another clock, again" if visit.steady else "unsteady, again"
+                    why = "" if visit.comparable else "another clock, again" if visit.steady else "unsteady, again"
                     self.tell(f"{visit.latency_ns / 1e6:.3f} ms {why}".rstrip())
 
     def _waiting(self, journal: NetworkJournal) -> list[Architecture]:

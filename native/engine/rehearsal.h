@@ -2,8 +2,9 @@
 // step needs, in the first level of the cache, and go to a ring so long that it is in the second:
 // in a network other steps' rows pass before a place is written again. A pool, a linear step, a
 // convolution of the image (a float convolution larger than 1x1) and a step with an integer
-// epilogue, whose tensors are small, read whole tensors. Inputs are invented; rings repeat, so the
-// results mean nothing and only their time does.
+// epilogue, whose tensors are small, read whole tensors. Of images there may be several, as new
+// ones come to a network. Inputs are invented; rings repeat, so the results mean nothing and only
+// their time does.
 #pragma once
 
 #include "engine/tensors.h"
@@ -13,14 +14,21 @@ namespace bnn {
 class Rehearsal {
  public:
   // False: no memory.
-  bool make(const Step& step, uint64_t seed);
+  bool make(const Step& step, uint64_t seed, int images = 1);
 
   // The prepared step is one of the step that this was made for.
   void run_row(const PreparedStep& prepared, int y) const {
     run_step_row(prepared, input_.as_input(), output_.rows(), y, scratch_.get());
   }
-  void run(const PreparedStep& prepared) const {
-    run_step(prepared, input_.as_input(), output_.rows(), scratch_.get());
+  void run(const PreparedStep& prepared, int image = 0) const {
+    StepInput in = input_.as_input();
+    in.values.base += size_t(image) * prepared.step.shape.in_h * in.values.stride;
+    run_step(prepared, in, output_.rows(), scratch_.get());
+  }
+
+  // Whether a step reads an image.
+  static bool reads_image(const Step& step) {
+    return step.kind == StepKind::kConv2d && step.shape.kernel > 1;
   }
 
  private:

@@ -60,9 +60,8 @@ void sample_warm(const std::vector<Row*>& rows, int rounds, SplitMix64* random,
     shuffle(&order, random);
     sentinels_ns->push_back(sentinel_ns());
     for (Row* row : order) {
-      const Work work = row->subject.work();
-      work.call(work.context);  // its activations back into the caches
-      row->samples_ns.push_back(time_calls(work, row->calibration.iterations));
+      row->subject.warm_up();
+      row->samples_ns.push_back(time_calls(row->subject.work(), row->calibration.iterations));
     }
   }
 }

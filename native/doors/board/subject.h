@@ -2,7 +2,8 @@
 // executor prepares real ones, and run by the executor's own function on rows that stand as a
 // network's do. In a network the other steps' constants pass through the cache between two rows of
 // a step, and those of other segments between two runs. So a step alone has copies of its own
-// constants: a row takes them from the second level, and a run, if they are large, from behind it.
+// constants: a row takes them from the second level, and a run, if they are large, from behind it;
+// images come from there, too.
 #pragma once
 
 #include <vector>
@@ -31,6 +32,9 @@ class Subject {
   // Its run as a thing to be timed.
   Work work();
 
+  // Brings its memory back into the caches, from which other subjects have driven it.
+  void warm_up();
+
  private:
   int index_ = 0;
   uint64_t seed_ = 0;
@@ -38,9 +42,9 @@ class Subject {
   void run();
 
   std::vector<PreparedStep> copies_;
-  size_t row_copies_ = 1, next_ = 0;
-  int turn_rows_ = 1;
-  Memory memory_;
+  size_t row_copies_ = 1, next_ = 0, bytes_ = 0;
+  int turn_rows_ = 1, images_ = 1, image_ = 0;
+  Memory memory_;  // of all copies
   Rehearsal rehearsal_;
 };
 
