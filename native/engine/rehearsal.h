@@ -16,14 +16,15 @@ class Rehearsal {
   // False: no memory.
   bool make(const Step& step, uint64_t seed, int images = 1);
 
-  // The prepared step is one of the step that this was made for.
-  void run_row(const PreparedStep& prepared, int y) const {
-    run_step_row(prepared, input_.as_input(), output_.rows(), y, scratch_.get());
-  }
-  void run(const PreparedStep& prepared, int image = 0) const {
+  // The prepared step is one of the step that this was made for. The rows of a convolution one by
+  // one, of that image if it reads one; any step as a whole.
+  void run_row(const PreparedStep& prepared, int y, int image = 0) const {
     StepInput in = input_.as_input();
     in.values.base += size_t(image) * prepared.step.shape.in_h * in.values.stride;
-    run_step(prepared, in, output_.rows(), scratch_.get());
+    run_step_row(prepared, in, output_.rows(), y, scratch_.get());
+  }
+  void run(const PreparedStep& prepared) const {
+    run_step(prepared, input_.as_input(), output_.rows(), scratch_.get());
   }
 
   // Whether a step reads an image.

@@ -4,6 +4,7 @@
 
 #include "doors/board/block.h"
 #include "doors/board/commands.h"
+#include "doors/board/company.h"
 #include "doors/board/cores.h"
 #include "doors/board/options.h"
 #include "doors/board/subject.h"
@@ -52,16 +53,21 @@ void shuffle(std::vector<Row*>* rows, SplitMix64* random) {
 }
 
 // Every round takes one sample of every step, in a freshly shuffled order, and one of the sentinel:
-// a slow minute then shows in all rows a little, not in a few rows a lot.
-void sample_warm(const std::vector<Row*>& rows, int rounds, SplitMix64* random,
+// a slow minute then shows in all rows a little, not in a few rows a lot. Without company a step is
+// alone.
+void sample_warm(const std::vector<Row*>& rows, int rounds, Company* company, SplitMix64* random,
                  std::vector<int64_t>* sentinels_ns) {
   std::vector<Row*> order = rows;
   for (int round = 0; round < rounds; ++round) {
     shuffle(&order, random);
     sentinels_ns->push_back(sentinel_ns());
     for (Row* row : order) {
-      row->subject.warm_up();
-      row->samples_ns.push_back(time_calls(row->subject.work(), row->calibration.iterations));
+      Subject& subject = row->subject;
+      const int64_t iterations = row->calibration.iterations;
+      subject.warm_up();
+      row->samples_ns.push_back(company && subject.takes_turns()
+                                    ? company->time_turns(&subject, iterations)
+                                    : time_calls(subject.work(), iterations));
     }
   }
 }
@@ -103,6 +109,11 @@ int run_layers(Arguments arguments) {
     std::fputs("bnn-board: no memory to sweep the caches with\n", stderr);
     return kFailure;
   }
+  Company company;
+  if (!warm && !company.make(choice.isa)) {
+    std::fputs("bnn-board: no memory for the steps between\n", stderr);
+    return kFailure;
+  }
   Block block(sysfs);
   CacheSweep sweep(swept, sweep_memory.get());
   std::vector<Row> rows(size_t(file.steps()));
@@ -117,7 +128,7 @@ int run_layers(Arguments arguments) {
   std::vector<int64_t> sentinels_ns;
   SplitMix64 random{seed};
   block.begin_sampling();
-  sample_warm(good, options.settings.samples, &random, &sentinels_ns);
+  sample_warm(good, options.settings.samples, warm ? nullptr : &company, &random, &sentinels_ns);
   sample_cold(good, cold_rounds, &random, &sweep);
   block.end_sampling();
   for (const Row& row : rows) print_row(row, sentinels_ns);

@@ -51,20 +51,33 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
   }
 }
 
-void Subject::run() {
-  const Step& step = copies_[0].step;
-  if (copies_.size() > 1) next_ = (next_ + row_copies_) % copies_.size();  // a division
-  if (Rehearsal::reads_image(step)) {
+bool Subject::takes_turns() const {
+  const Step& step = prepared().step;
+  return step.convolves() && !step.integer_threshold();
+}
+
+bool Subject::turn() {
+  if (row_ == 0) {
+    if (copies_.size() > 1) first_ = (first_ + row_copies_) % copies_.size();  // a division
+    copy_ = first_;
     image_ = image_ + 1 < images_ ? image_ + 1 : 0;
-    return rehearsal_.run(copies_[next_], image_);
   }
-  if (!step.convolves() || step.integer_threshold()) return rehearsal_.run(copies_[next_]);
-  size_t copy = next_;
-  for (int y = 0; y < step.shape.out_h;) {
-    const int end = std::min(y + turn_rows_, step.shape.out_h);
-    for (; y < end; ++y) rehearsal_.run_row(copies_[copy], y);
-    if (row_copies_ > 1) copy = copy + 1 < copies_.size() ? copy + 1 : 0;
+  const int out_h = prepared().step.shape.out_h, end = std::min(row_ + turn_rows_, out_h);
+  for (; row_ < end; ++row_) rehearsal_.run_row(copies_[copy_], row_, image_);
+  if (row_copies_ > 1) copy_ = copy_ + 1 < copies_.size() ? copy_ + 1 : 0;
+  if (end < out_h) return false;
+  row_ = 0;
+  return true;
+}
+
+void Subject::run() {
+  if (takes_turns()) {
+    while (!turn()) {
+    }
+    return;
   }
+  if (copies_.size() > 1) first_ = (first_ + row_copies_) % copies_.size();
+  rehearsal_.run(copies_[first_]);
 }
 
 void Subject::warm_up() {

@@ -32,19 +32,26 @@ class Subject {
   // Its run as a thing to be timed.
   Work work();
 
+  // Whether a network runs it row by row, between rows of other steps.
+  bool takes_turns() const;
+  // The next rows of a run, as many as a network's step makes at a time. True: it ended.
+  bool turn();
+
   // Brings its memory back into the caches, from which other subjects have driven it.
   void warm_up();
 
  private:
+  void run();
+
   int index_ = 0;
   uint64_t seed_ = 0;
   char error_[320] = "";
-  void run();
-
   std::vector<PreparedStep> copies_;
-  size_t row_copies_ = 1, next_ = 0, bytes_ = 0;
-  int turn_rows_ = 1, images_ = 1, image_ = 0;
-  Memory memory_;  // of all copies
+  size_t row_copies_ = 1, bytes_ = 0;
+  int turn_rows_ = 1, images_ = 1;
+  size_t first_ = 0, copy_ = 0;  // copies: of this run's first row and of its next one
+  int image_ = 0, row_ = 0;      // of this run, and its next one
+  Memory memory_;                // of all copies
   Rehearsal rehearsal_;
 };
 
