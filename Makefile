@@ -59,7 +59,7 @@ format: install  ## format all sources
 board-aarch64: install  ## the board binary for 64-bit ARM; prints where it is (needs g++-aarch64-linux-gnu or ziglang)
 	@$(BIN)/python -c 'from bnn_deploy.profiling.board_binary import board_binary as b; print(b("aarch64"))'
 
-# For an x86-64 computer with ARM boards; the profiler finds it there.
+# For x86-64 computers with ARM boards: the profiler finds the carried binary in the installed package.
 wheel: install  ## dist/*.whl with the board binaries of both machines
 	mkdir -p build/carried
 	cp "$$($(MAKE) -s board-aarch64 | tail -n 1)" build/carried/bnn-board-aarch64

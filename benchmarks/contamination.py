@@ -1,8 +1,8 @@
 """Contaminated profiles: are they recognised, and are clean ones left in peace?
 
-    python -m benchmarks.contamination [--trials 20] [--seed 0] [--out benchmarks/results/contamination.json]
+    python -m benchmarks.contamination [--trials 20] [--ways WAY...] [--seed 0] [--out FILE]
 
-Each trial profiles 32 random steps of the 224 space on this computer (about ten seconds), in one of five ways, in turn:
+Each trial profiles 16 random steps of the 224 space on this computer (about 16 seconds), in one of five ways, in turn:
 
     clean        nothing else
     busy-part    a busy loop on the pinned core for 2 to 5 seconds
@@ -49,7 +49,7 @@ from bnn_deploy.space import load_space
 from bnn_deploy.steps import Step
 
 WAYS = ("clean", "busy-part", "busy-all", "slow-part", "memory-part")
-STEPS = 32
+STEPS = 16
 PATIENCE_S = 60.0
 BUSY_ALL_PATIENCE_S = 5.0  # it is in vain
 RIGHT = 0.15
@@ -197,17 +197,19 @@ def judge(injection: Injection, table: LatencyTable, reference: dict[Step, float
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=20, help="of each way")
+    parser.add_argument("--ways", nargs="+", choices=WAYS[1:], default=WAYS[1:], help="beside clean trials")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "contamination.json")
     arguments = parser.parse_args()
+    ways = (WAYS[0], *arguments.ways)
     rng = np.random.default_rng(arguments.seed)
     space = load_space("mobilenet-224").steps()
     with Device(device_descriptions()["host"], LocalTransport("host"), BOARD_BINARY) as device:
         core, cpu = device.choose_core(), device.facts["cpu"]
     done: list[tuple[Injection, LatencyTable]] = []
     with tempfile.TemporaryDirectory(prefix="bnn-contamination-") as folder:
-        for number in range(len(WAYS) * arguments.trials):
-            way = WAYS[number % len(WAYS)]
+        for number in range(len(ways) * arguments.trials):
+            way = ways[number % len(ways)]
             steps = [space[index] for index in rng.choice(len(space), STEPS, replace=False)]
             path = Path(folder) / f"{number}.jsonl"
             begin = time.monotonic()
@@ -221,7 +223,7 @@ def main() -> int:
     summary: dict[str, object] = {"clean_trials": len(clean), "clean_flagged": flagged}
     good = [flagged <= ALLOWED * len(clean)]
     print(f"clean: {flagged} of {len(clean)} flagged: {met(flagged / len(clean), ALLOWED, at_most=True)}")
-    for way in WAYS[1:]:
+    for way in ways[1:]:
         of_way = [entry for entry in trials if entry["way"] == way]
         seen = sum(bool(entry["recognised"]) for entry in of_way)
         good.append(seen >= WANTED * len(of_way))

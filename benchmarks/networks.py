@@ -190,14 +190,14 @@ def show_steps(network: Network, peak: Peak) -> None:
     total = network.sum_ns
     print(f"\n{network.name}: steps measured alone, us")
     print(f"{'step':<80}{'us':>9}{'share':>7}{'conv.':>9}{'rest':>8}{'at peak':>9}")
-    sums = {"binary convolution": 0.0, "their epilogues": 0.0}
+    sums = {"binary convolution, alone": 0.0, "the rest of these steps": 0.0}
     for index, step in enumerate(network.steps):
         own = network.alone[index].best_ns
         columns = ""
         if index in network.bare:
             convolution = min(network.bare[index].best_ns, own)
-            sums["binary convolution"] += convolution
-            sums["their epilogues"] += own - convolution
+            sums["binary convolution, alone"] += convolution
+            sums["the rest of these steps"] += own - convolution
             at_peak = step.macs / peak.macs_per_ns
             columns = f"{convolution / 1e3:>9.1f}{(own - convolution) / 1e3:>8.1f}{at_peak / 1e3:>9.1f}"
         else:

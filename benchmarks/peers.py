@@ -67,7 +67,7 @@ LCE_GROUP = 32  # its channels per group are a multiple of this
 REPEAT = 5
 SECONDS = 0.12  # of each model and round
 KEPT = 25  # samples of a peer's model and round in the results: the shortest; and how many there were, and their median
-ENGINE_ARGUMENTS = ["--samples", "20", "--min-sample-ns", "500000", "--warmup-ns", "5000000"]
+ENGINE_ARGUMENTS = ["--warm", "--samples", "20", "--min-sample-ns", "500000", "--warmup-ns", "5000000"]
 FLOAT_PEERS = {
     "ort_float32": ("onnxruntime", "onnx_chain", "float32"),
     "ort_int8": ("onnxruntime", "onnx_chain", "int8"),

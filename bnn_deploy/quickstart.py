@@ -292,7 +292,7 @@ class Quickstart:
                 update(attempt + 1, attempt + 1, "the same clock" if _comparable(found) else "another clock")
                 if _comparable(found):
                     break
-            measured = {name: network.latency_ns for name, network in found.items()}
+            measured = {name: network.at_clock_ns for name, network in found.items()}
             return {FLOAT_TWIN: twin, **measured}, table, _comparable(found)
 
     def _measure_one(self, name: str, net: Architecture, table: LatencyTable) -> NetworkLatency:

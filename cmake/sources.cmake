@@ -1,5 +1,5 @@
 # cmake -D FOLDER=CHECKOUT [-D HEADER=FILE] -P sources.cmake: writes FILE with BNN_SOURCES, the revision of what bnn-board
-# and bnn_deploy._native are built from, when that has changed; without FILE prints it. Without a git checkout it is nullptr.
+# and bnn_deploy._native are built from, when that has changed; without HEADER prints it. Without a git checkout it is nullptr.
 set(BUILT_FROM CMakeLists.txt cmake native)
 set(sources "nullptr")
 execute_process(COMMAND git -C "${FOLDER}" log -1 --abbrev=12 --format=%h -- ${BUILT_FROM}

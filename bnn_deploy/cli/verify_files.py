@@ -57,12 +57,12 @@ def verify_files(
 
 
 def _latency_json(predicted_ns: float, measured: NetworkLatency) -> dict[str, object]:
-    return {"predicted_ns": predicted_ns, "measured_ns": measured.latency_ns, "clock": measured.clock}
+    return {"predicted_ns": predicted_ns, "measured_ns": measured.at_clock_ns, "clock": measured.clock}
 
 
 def _print_latency(predicted_ns: float, measured: NetworkLatency) -> None:
-    error = f"{predicted_ns / measured.latency_ns - 1:+.1%}"
-    click.echo(f"latency: predicted {us(predicted_ns)}, measured {us(measured.latency_ns)} ({error})")
+    error = f"{predicted_ns / measured.at_clock_ns - 1:+.1%}"
+    click.echo(f"latency: predicted {us(predicted_ns)}, measured {us(measured.at_clock_ns)} ({error})")
     if not measured.same_clock:
         say(
             f"the core runs at another speed than when the table was measured (the sentinel took {measured.clock:.2f} "

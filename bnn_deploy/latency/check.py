@@ -74,7 +74,7 @@ def _notes(table: LatencyTable) -> Iterator[str]:
     good = [block for block in table.blocks if block.number not in table.set_aside]
     if not good:
         return
-    yield f"two measurements of a row differ by {_confirmation(table)}"
+    yield f"the measurements of a row differ, at one clock, by {_confirmation(table)}"
     yield _clock(table, good)
     temperatures = [state.temperature_c for block in good for state in (block.before, block.after)]
     known = [celsius for celsius in temperatures if celsius is not None]
@@ -107,7 +107,7 @@ def _told(table: LatencyTable, run: Sequence[Block]) -> str:
 
 
 def _confirmation(table: LatencyTable) -> str:
-    """How far the two measurements of each confirmed row are apart."""
+    """How far the measurements of each confirmed row are apart."""
     apart = [row.apart for row in table.rows.values() if row.quality is Quality.OK]
     if not apart:
         return "an unknown amount: none is confirmed"

@@ -2,7 +2,7 @@
 
 A table keeps everything that was measured; what to believe of it is decided here, in the same way while profiling, when
 a table is opened and by `tables check`. A block is set aside when something else than its steps shaped its times. A row
-is confirmed by two blocks, measured at different times, that agree: neither a slow quarter of an hour, which looks
+is confirmed by blocks, two at least, measured at different times, that agree: neither a slow quarter of an hour, which looks
 steady to each row, nor a neighbour who wants the memory, which the sentinel does not feel, slows both alike.
 """
 
@@ -51,7 +51,7 @@ class Row(Statistics):
         counted: those measurements, in different blocks; or the best one where none confirms another.
         quality: how far to trust it.
         attempts: how often the step was measured.
-        clocks: of each of them, the sentinel's duration beside it relative to the table's usual one.
+        clocks: for each of `counted`, the sentinel's duration beside it relative to the table's usual one.
     """
 
     counted: tuple[Measurement, ...]
@@ -66,7 +66,8 @@ class Row(Statistics):
 
     @property
     def cold_latency_ns(self) -> float | None:
-        """Median of one call that began with nothing in the caches, nanoseconds; None when that was not measured."""
+        """Median of one call that began with nothing in the caches, nanoseconds, at no common clock, for memory has
+        another; None when that was not measured."""
         cold = [sample for entry in self.counted for sample in entry.cold_samples_ns]
         return float(np.median(cold)) if cold else None
 

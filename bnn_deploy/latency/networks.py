@@ -29,8 +29,8 @@ class NetworkLatency(Samples):
     """One visit's samples.
 
     Args:
-        clock: the sentinel's duration beside these samples relative to that beside the table's rows; above 1 the core
-            was slower than when the table was measured.
+        clock: the sentinel's duration beside these samples relative to the table's usual one; above 1 the core was
+            slower than when the table was measured.
     """
 
     clock: float

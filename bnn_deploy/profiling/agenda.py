@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bnn_deploy.errors import DeviceError
-from bnn_deploy.latency.judgement import Quality
+from bnn_deploy.latency.judgement import Quality, Row
 from bnn_deploy.latency.table import LatencyTable
 from bnn_deploy.profiling.protocol import ATTEMPTS, BATCH, CONFIRMATIONS
 from bnn_deploy.steps import Step
@@ -89,9 +89,12 @@ class Agenda:
             raise error
         return step
 
+    def _enough(self, row: Row, step: Step, table: LatencyTable) -> bool:
+        return len(row.counted) >= CONFIRMATIONS or len(table.counting(step)) >= ATTEMPTS
+
     def _closed(self, step: Step, table: LatencyTable, hurried: bool = False) -> bool:
         row = table.rows.get(step)
-        if row and (row.quality in _DERIVED or (row.quality is Quality.OK and len(row.counted) >= CONFIRMATIONS)):
+        if row and (row.quality in _DERIVED or (row.quality is Quality.OK and self._enough(row, step, table))):
             return True
         tried = table.measurements.get(step, ())[self._before.get(step, 0) :]
         if any(found.error for found in tried) or (hurried and len(tried) >= CONFIRMATIONS):

@@ -10,7 +10,7 @@ from bnn_deploy.latency.table import LatencyTable
 
 BATCH = 8  # steps of one block
 CONFIRMATIONS = 4  # measurements that a row needs, in blocks that count
-ATTEMPTS = 8  # blocks that count, in which one session measures a step before it leaves it as noisy
+ATTEMPTS = 8  # blocks that count, in which one session measures a step before it leaves it as it is
 
 _STARTUP_S = 60.0
 _COLD_CALL_S = 1.0  # at most: the caches are swept before each

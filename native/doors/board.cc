@@ -38,7 +38,9 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
       while samples were taken.
       A step is timed as it runs in a network: rows from and to rings of a few rows in the cache,
       constants from the second level for each row and, if they are large, from behind it for each
-      call, for they take turns with copies of themselves.
+      call, for they take turns with copies of themselves; images from there, too. Between two
+      turns of a convolution with floats two other steps make theirs, outside of the clock: a sample
+      is the sum of its turns, less what looking at the clock takes.
       Its kernel's tile is the fastest of a short measurement, unless a kernel is named.
         --isa NAME            instruction set or kernel (default: $BNN_KERNEL, else the best)
         --core N              run on this core alone (default: not pinned)
@@ -48,8 +50,8 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --seed N              of constants, inputs and the order (0)
         --cold-samples N      then N more of each, "cold_samples_ns": one call after sweeping the
                               caches (0)
-        --warm                constants where the call before left them (default: where a network
-                              finds them, in the second level of the cache or behind it)
+        --warm                alone, call after call, with constants and image where the call before
+                              left them
 
   bnn-board net --model FILE [options]
       Latency samples of a whole network, one JSON line:

@@ -1,5 +1,5 @@
-// Memory that may not be had, 64-byte aligned, or a page if it is as large (places.h): every
-// allocation of the engine is one of these, made at load.
+// Memory that may not be had, aligned to 64 bytes, or to a page from a page's size on (places.h):
+// every allocation of the engine is one of these, made at load.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // Where in a page of 4 KiB the floats of a step begin. Rows are often whole pages long, and a load
 // waits for a store just before it to the same place in another page: a step whose output stood in
-// its input's place would take up to half as long again. So they stand apart, along the whole
+// its input's place would take up to a third longer. So they stand apart, along the whole
 // chain, and a step alone has them as it has them there.
 #pragma once
 

@@ -2,9 +2,9 @@
 // step needs, in the first level of the cache, and go to a ring so long that it is in the second:
 // in a network other steps' rows pass before a place is written again. A pool, a linear step, a
 // convolution of the image (a float convolution larger than 1x1) and a step with an integer
-// epilogue, whose tensors are small, read whole tensors. Of images there may be several, as new
-// ones come to a network. Inputs are invented; rings repeat, so the results mean nothing and only
-// their time does.
+// epilogue, whose tensors are small, read whole tensors. There may be several images, since a
+// network gets a new one for each run. Inputs are invented; rings repeat, so the results mean
+// nothing and only their time does.
 #pragma once
 
 #include "engine/tensors.h"

@@ -87,8 +87,8 @@ struct Depthwise3x3 {
     size_t pixel;  // from one pixel to the next
   };
 
-  // The planes of the counts of the nine differing(tap). Vectors whose operations stay in order
-  // (AVX-512) gain a twentieth by this one; of the orders tried none was faster.
+  // The planes of the counts of the nine differing(tap), in an order that came out of a search:
+  // where operations stay in order (AVX-512), it is 3 to 5 % faster than 0..8.
   template <class Differing>
   [[gnu::always_inline]] static void count(const Differing& differing, Bits* plane) {
     constexpr int kOrder[kTaps] = {2, 4, 8, 5, 1, 7, 0, 3, 6};
@@ -160,15 +160,17 @@ struct Depthwise3x3 {
       size_t offset = first;
       char* out = bits;
       Bits first_column[3], third_column[3];
-      if (kShares) {
+      if constexpr (kShares) {
 #pragma GCC unroll 3
         for (int ky = 0; ky < 3; ++ky) {
           third_column[ky] = load<kSpread>(window, loader, offset, 3 * ky);
         }
       }
       for (int left = vectors; left > 0; --left, offset += step, out += out_step) {
+        if constexpr (kShares) {
 #pragma GCC unroll 3
-        for (int ky = 0; ky < 3; ++ky) first_column[ky] = third_column[ky];
+          for (int ky = 0; ky < 3; ++ky) first_column[ky] = third_column[ky];
+        }
         Bits plane[kPlanes];
         count(
             [&](int tap) __attribute__((always_inline)) {

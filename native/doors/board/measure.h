@@ -1,5 +1,5 @@
-// What a measurement is. A sample is the duration of `iterations` calls in a row; the latency of
-// one call, sample / iterations, is for the reader to derive.
+// What a measurement is. A sample is the duration of `iterations` calls, in a row or turn by turn
+// (company.h); the latency of one call, sample / iterations, is for the reader to derive.
 #pragma once
 
 #include <cstddef>

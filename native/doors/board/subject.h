@@ -32,7 +32,8 @@ class Subject {
   // Its run as a thing to be timed.
   Work work();
 
-  // Whether a network runs it row by row, between rows of other steps.
+  // Whether it is timed turn by turn: convolutions with floats. Those with an integer epilogue,
+  // whose tensors are small, pools and linear steps are timed whole.
   bool takes_turns() const;
   // The next rows of a run, as many as a network's step makes at a time. True: it ended.
   bool turn();
@@ -49,8 +50,8 @@ class Subject {
   std::vector<PreparedStep> copies_;
   size_t row_copies_ = 1, bytes_ = 0;
   int turn_rows_ = 1, images_ = 1;
-  size_t first_ = 0, copy_ = 0;  // copies: of this run's first row and of its next one
-  int image_ = 0, row_ = 0;      // of this run, and its next one
+  size_t first_ = 0, copy_ = 0;  // the copies that this run began with and that its next turn takes
+  int image_ = 0, row_ = 0;      // the image that this run reads, and its next row
   Memory memory_;                // of all copies
   Rehearsal rehearsal_;
 };
