@@ -2,8 +2,8 @@
 
 A table keeps everything that was measured; what to believe of it is decided here, in the same way while profiling, when
 a table is opened and by `tables check`. A block is set aside when something else than its steps shaped its times. A row
-is confirmed by blocks, two at least, measured at different times, that agree: neither a slow quarter of an hour, which looks
-steady to each row, nor a neighbour who wants the memory, which the sentinel does not feel, slows both alike.
+is confirmed by blocks, two at least, measured at different times, that agree: neither a slow quarter of an hour, which
+looks steady to each row, nor a neighbour who wants the memory, which the sentinel does not feel, slows both alike.
 """
 
 from __future__ import annotations
