@@ -13,9 +13,10 @@ Each trial profiles 8 of 24 steps of the 224 space on this computer (about ten s
 
 A contaminated trial is recognised when `tables check` refuses the table, or when a block that lay in the contaminated
 time was set aside, with every block of which at least half lay there (profile then measured its steps again), and every
-row that the table calls ok is right: at most 15 % slower than the slowest clean trial says of that step. Of memory-part,
-which may leave the rows as they are, only the latter is asked for. A clean trial is flagged when `tables check` refuses
-it. How many blocks were set aside in clean trials is told, too: on a shared machine most of them are real disturbances.
+row that the table calls ok is right: at most 15 % slower than the slowest clean trial says of that step. Of
+memory-part, which may leave the rows as they are, only the latter is asked for. A clean trial is flagged when `tables
+check` refuses it. How many blocks were set aside in clean trials is told, too: on a shared machine most of them are
+real disturbances.
 """
 
 from __future__ import annotations
