@@ -135,7 +135,8 @@ class Contaminator(threading.Thread):
             prepare, act = "import numpy; a, b = numpy.zeros((2, 1 << 24))", "a[:] = b"
         else:
             core, prepare, act = self._core, "", "pass"
-        return f"import os; os.sched_setaffinity(0, {{{core}}})\n{prepare}\nprint(1, flush=True)\nwhile True: {act}"
+        begin = f"import os; os.sched_setaffinity(0, {{{core}}})\n{prepare}\nprint(1, flush=True)\n"
+        return f"{begin}while os.getppid() == {os.getpid()}: {act}"  # it ends with this program, however that ends
 
     def end(self) -> None:
         """The profile is over."""

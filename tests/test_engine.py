@@ -167,7 +167,8 @@ def test_the_arena_holds_rows_and_not_tensors() -> None:
     steps = [deploy.step for deploy in graph.steps]
     tensor = max(step.out_height * step.out_width * step.out_channels * 4 for step in steps)
     engine = Network(to_bytes(graph))
-    assert engine.arena_bytes < 1.5 * tensor, "one whole tensor, for the pool, and a few rows of each step"
+    pages = 4096 * len(steps)  # for each step's place in its page
+    assert engine.arena_bytes < 1.5 * tensor + pages, "one whole tensor, for the pool, and a few rows of each step"
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -73,7 +73,7 @@ class TestCheck:
         report = check(table)
         assert report.passed
         assert report.notes == (
-            "two measurements of a row differ by 0.0% in the median, 0.0% at most",
+            "the measurements of a row differ, at one clock, by 0.0% in the median, 0.0% at most",
             "clock not locked, 2.00 to 2.00 GHz, sentinel within 0.0%",
             "temperature 50 to 50 C",
         )
