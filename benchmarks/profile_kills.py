@@ -39,6 +39,7 @@ from bnn_deploy.latency.block import Block
 from bnn_deploy.latency.judgement import Quality
 from bnn_deploy.latency.measurement import Measurement
 from bnn_deploy.latency.table import KIND, SCHEMA, LatencyTable
+from bnn_deploy.profiling.protocol import CONFIRMATIONS
 from bnn_deploy.space import load_space
 from tests.ssh_server import SshServer, descendants
 
@@ -220,7 +221,8 @@ def measured_twice(path: Path) -> int:
         if record["type"] == "row":
             rows.append(Measurement.from_json(record))
             continue
-        closed = {step for step, row in table.rows.items() if row.quality is Quality.OK}
+        whole = [(step, row) for step, row in table.rows.items() if len(row.counted) >= CONFIRMATIONS]
+        closed = {step for step, row in whole if row.quality is Quality.OK}
         twice += sum(row.step in closed for row in rows)
         table = table.extended(block, rows)
         block, rows = [Block.from_json(record)] if "block" in record else [], []
