@@ -31,8 +31,9 @@ from pathlib import Path
 
 import numpy as np
 from mca import version_of
+from programs import ProgramError, run, run_study, tool
 from scipy.optimize import nnls
-from traces import AARCH64, TraceError, Tracer, cycles, run, tool
+from traces import AARCH64, Tracer, cycles
 
 from bnn_deploy.journal import write_atomically
 from bnn_deploy.latency.estimate import KIND, MODELS, row_cycles
@@ -146,7 +147,7 @@ class Prices:
         """In the order of the steps.
 
         Raises:
-            TraceError: another kernel ran than loops.py expects.
+            ProgramError: another kernel ran than loops.py expects.
         """
         missing = [step for step in steps if (step, core.isa, core.mcpu) not in self._known]
         for trace in self._tracer.trace(missing, core.isa) if missing else ():
@@ -171,7 +172,7 @@ def check_kernel(step: Step, kernel: str, isa: str) -> None:
     walked = walk(step, isa)
     expected = walked.kernel if walked else "no kernel"
     if kernel != expected:
-        raise TraceError(f"{step.key}: {kernel} ran, bnn_deploy/latency/loops.py expects {expected}")
+        raise ProgramError(f"{step.key}: {kernel} ran, bnn_deploy/latency/loops.py expects {expected}")
 
 
 def counts(loops: Loops) -> list[float]:
@@ -290,8 +291,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TraceError as error:
-        print(f"cycle_models: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_study(main)

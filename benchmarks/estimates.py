@@ -32,7 +32,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from traces import AARCH64, X86_64, TraceError, Tracer, cycles
+from programs import run_study
+from traces import AARCH64, X86_64, Tracer, cycles
 
 from bnn_deploy.cost import network_cost
 from bnn_deploy.latency import estimate
@@ -253,8 +254,4 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except TraceError as error:
-        print(f"estimates: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_study(main)

@@ -20,13 +20,12 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from programs import ProgramError, run, run_study, tool
 
 CPUS = ("cortex-a72", "neoverse-n1", "cortex-a55")  # LLVM gives Cortex-A76 the model of A57; Neoverse N1 is its twin
 COUNTED = re.compile(r"cnt\s+v\d+\.16b")
@@ -34,10 +33,6 @@ STORED = re.compile(r"(strb w\d+|str [bq]\d+), \[x")  # no spill: those are rela
 VECTOR_MACS = 128
 BRANCH = re.compile(r"^(b|b\.\w+|cbn?z|tbn?z)\s+(?:.*,\s*)?(?:0x)?([0-9a-f]+)\b")
 CALL_OR_END = re.compile(r"^(ret|br|blr|bl)\b")
-
-
-class McaError(Exception):
-    """What keeps a prediction from being made, in one line."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,7 @@ class Kernel:
     def path(self, folder: Path) -> Path:
         found = sorted(folder.glob(f"**/bconv2d/{self.source}*.o"))
         if len(found) != 1:
-            raise McaError(f"{len(found)} objects of {self.source} under {folder}")
+            raise ProgramError(f"{len(found)} objects of {self.source} under {folder}")
         return found[0]
 
 
@@ -104,21 +99,6 @@ class Instruction:
         return re.sub(r"(?:0x)?[0-9a-f]+$", "#0", self.text) if self.target is not None else self.text
 
 
-def run(arguments: list[str], text: str | None = None) -> str:
-    done = subprocess.run(arguments, input=text, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise McaError(f"{arguments[0]}: {(done.stderr or done.stdout).strip()[:400]}")
-    return done.stdout
-
-
-def tool(variable: str, *names: str) -> str:
-    """The program that the environment names, or the first of the names that there is."""
-    found = os.environ.get(variable) or next((name for name in names if shutil.which(name)), None)
-    if found is None:
-        raise McaError(f"none of {', '.join(names)} found (Debian: binutils-aarch64-linux-gnu, llvm-19)")
-    return found
-
-
 def functions(path: Path) -> dict[str, list[Instruction]]:
     """Demangled name -> instructions."""
     objdump = tool("OBJDUMP", "aarch64-linux-gnu-objdump", "llvm-objdump")
@@ -151,7 +131,7 @@ class Code:
             if counted > best:
                 best, self.first, self.last = counted, first, last
         if best == 0:
-            raise McaError(f"no loop that counts in {name}")
+            raise ProgramError(f"no loop that counts in {name}")
         self.loop = instructions[self.first : self.last + 1]
 
     def way(self, start: int, ends: set[int]) -> list[Instruction]:
@@ -176,7 +156,7 @@ class Code:
                 following.append(self.index[instruction.target])
             for after in following:
                 heapq.heappush(queue, (cost + 1, after, at))
-        raise McaError(f"no way through {self.name}")
+        raise ProgramError(f"no way through {self.name}")
 
     def tile(self, entries: int, iterations: int) -> list[Instruction]:
         ends = {i for i, instruction in enumerate(self.instructions) if instruction.text == "ret"}
@@ -194,7 +174,7 @@ def cycles(block: list[Instruction], cpu: str) -> float:
     arguments = [mca_tool(), "-mtriple=aarch64", "-mattr=+dotprod", f"-mcpu={cpu}", f"-iterations={repeats}"]
     match = re.search(r"Total Cycles:\s+(\d+)", run(arguments, text))
     if match is None:
-        raise McaError("llvm-mca printed no total")
+        raise ProgramError("llvm-mca printed no total")
     return int(match[1]) / repeats
 
 
@@ -206,7 +186,7 @@ def mca_tool() -> str:
 def predict(kernel: Kernel, folder: Path) -> dict[str, object]:
     found = [(n, code) for n, code in functions(kernel.path(folder)).items() if re.search(kernel.function, n)]
     if len(found) != 1:
-        raise McaError(f"{len(found)} functions match {kernel.function}")
+        raise ProgramError(f"{len(found)} functions match {kernel.function}")
     counts = COUNTED if kernel.block_macs is None else re.compile(r"^(bsl|bit|bif) v\d+\.16b")
     code = Code(*found[0], counts)
 
@@ -220,7 +200,7 @@ def predict(kernel: Kernel, folder: Path) -> dict[str, object]:
     tile = code.tile(*kernel.tile) if kernel.tile else code.loop
     stores = sum(1 for i in tile if STORED.match(i.text))
     if stores != kernel.stores:
-        raise McaError(f"{kernel.name}: {stores} stores of packed output in a tile, not {kernel.stores}")
+        raise ProgramError(f"{kernel.name}: {stores} stores of packed output in a tile, not {kernel.stores}")
     block = of(code.loop)
     layer = of(tile) if kernel.tile else block
     return {"layer": kernel.layer, "block": block, "with_packed_output": layer}
@@ -276,8 +256,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except McaError as error:
-        print(f"mca: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_study(main)

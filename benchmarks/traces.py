@@ -12,14 +12,14 @@ always guessed and caches always hit.
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from programs import ProgramError, run, tool
 
 from bnn_deploy.engine.bnn_file import plan_to_bytes
 from bnn_deploy.steps import Step
@@ -28,10 +28,6 @@ PIECE = 60_000  # instructions that llvm-mca gets at a time
 MARKS = ("trace_begin", "trace_end")
 INSTRUCTION = re.compile(r"0x([0-9a-f]+):  ((?:[0-9a-f]{8}|(?:[0-9a-f]{2} ?)+))(?: +(\S.*))?$")  # of -d in_asm
 BLOCK = re.compile(rb"/([0-9a-f]{16})/")  # the address in a line of -d exec
-
-
-class TraceError(Exception):
-    """What keeps a trace from being made or priced, in one line."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class Machine:
     @property
     def emulator(self) -> str:
         if not shutil.which(self.qemu[0]):
-            raise TraceError(f"{self.qemu[0]} not found (Debian: qemu-user-static)")
+            raise ProgramError(f"{self.qemu[0]} not found (Debian: qemu-user-static)")
         return self.qemu[0]
 
 
@@ -91,7 +87,7 @@ class Tracer:
     """Traces steps with one build of `trace_rows`.
 
     Raises:
-        TraceError: a tool is missing, or the program failed.
+        ProgramError: a tool is missing, or the program failed.
     """
 
     def __init__(self, program: Path, machine: Machine) -> None:
@@ -124,7 +120,7 @@ class Tracer:
             records = [json.loads(line) for line in run([*command, "-d", "exec,nochain", *program]).splitlines()]
             streams = list(self._streams(log))
         if len(records) != len(steps) or len(streams) != len(steps):
-            raise TraceError(f"{len(records)} records and {len(streams)} traces of {len(steps)} steps")
+            raise ProgramError(f"{len(records)} records and {len(streams)} traces of {len(steps)} steps")
         executed = sorted({address for stream in streams for address in stream})
         code = dict(zip(executed, self._disassemble([blocks[address] for address in executed]), strict=True))
         for step, record, stream in zip(steps, records, streams, strict=True):
@@ -175,7 +171,7 @@ class Tracer:
             elif line and not line.startswith("."):
                 found[-1] += self._rewritten(line)
         if len(found) != len(blocks) + 1:
-            raise TraceError(f"llvm-mc printed {len(found) - 1} of {len(blocks)} blocks")
+            raise ProgramError(f"llvm-mc printed {len(found) - 1} of {len(blocks)} blocks")
         return found[:-1]
 
     def _rewritten(self, line: str) -> list[str]:
@@ -195,21 +191,6 @@ def cycles(code: Sequence[str], machine: Machine, cpu: str) -> float:
             r"Total Cycles:\s+(\d+)", run([*command, "-resource-pressure=0", "-instruction-info=0"], text)
         )
         if match is None:
-            raise TraceError("llvm-mca printed no total")
+            raise ProgramError("llvm-mca printed no total")
         total += int(match[1])
     return float(total)
-
-
-def run(arguments: Sequence[str], text: str | None = None) -> str:
-    done = subprocess.run([word for word in arguments if word], input=text, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise TraceError(f"{Path(arguments[0]).name}: {(done.stderr or done.stdout).strip()[:400]}")
-    return done.stdout
-
-
-def tool(variable: str, *names: str) -> str:
-    """The program that the environment names, or the first of the names that there is."""
-    found = os.environ.get(variable) or next((name for name in names if shutil.which(name)), None)
-    if found is None:
-        raise TraceError(f"none of {', '.join(names)} found (Debian: llvm-19)")
-    return found

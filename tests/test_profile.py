@@ -41,7 +41,7 @@ def profiled(
     return profile(steps, device_with(transport), path, settings=QUICK, limits=limits, seed=seed)
 
 
-def test_every_step_twice_in_different_blocks_and_no_more_on_resume(tmp_path: Path) -> None:
+def test_every_step_in_enough_blocks_and_no_more_on_resume(tmp_path: Path) -> None:
     path, board = tmp_path / "t.jsonl", FakeTransport()
     half = profiled(board, path, STEPS[:20])
     kept = path.read_bytes()
@@ -58,7 +58,7 @@ def test_every_step_twice_in_different_blocks_and_no_more_on_resume(tmp_path: Pa
     assert list(board.hold_argv[1:]) == ["hold", "--core", "3", "--governor", "performance"]
 
 
-def test_the_two_measurements_are_far_apart(tmp_path: Path) -> None:
+def test_the_measurements_of_a_step_are_far_apart(tmp_path: Path) -> None:
     board = FakeTransport()
     profiled(board, tmp_path / "t.jsonl")
     first = board.measured[: len(STEPS)]
@@ -142,6 +142,18 @@ def test_an_unsteady_row_is_measured_again_and_marked(tmp_path: Path) -> None:
     assert problem.startswith("1 of 4 rows are noisy")
     profiled(board, tmp_path / "t.jsonl", STEPS[:4], seed=1)
     assert board.measured.count(STEPS[1]) == 2 * ATTEMPTS
+
+
+def test_a_row_that_two_blocks_confirm_is_left_at_that_in_the_end(tmp_path: Path) -> None:
+    def wandering(step: Step) -> Record:
+        ns = 1000 + 200 * (board.measured.count(step) % 4 if step == STEPS[1] else 0)
+        return {**steady(step), "samples_ns": [ns] * 3}
+
+    board = FakeTransport(wandering)
+    for seed in range(2):
+        row = profiled(board, tmp_path / "t.jsonl", STEPS[:4], seed=seed).rows[STEPS[1]]
+        assert (row.quality, len(row.counted)) == (Quality.OK, 2)
+        assert board.measured.count(STEPS[1]) == ATTEMPTS
 
 
 def slower_in(runs: range, factor: int) -> FakeTransport:

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <vector>
 
+#include "engine/arena.h"
+#include "engine/places.h"
 #include "engine/test_network.h"
 #include "tests/check.h"
 
@@ -150,6 +152,43 @@ void test_arena() {
         "threads cut where bands would overlap too much");
 }
 
+// Rows of whole pages: no step reads floats and writes them at the same place of a page.
+void test_places() {
+  constexpr int kSteps = 9, kSize = 32, kChannels = 64;
+  std::vector<PreparedStep> steps(kSteps);
+  KernelChoice choice{};
+  Status status;
+  check(KernelChoice::parse("scalar", &choice, &status), status.message);
+  for (int i = 0; i < kSteps; ++i) {
+    Step step = i == 0 ? convolution(StepKind::kConv2d, kSize, 3, kChannels, 3, 1, 1,
+                                     Shortcut::kNone, false, true, true, 1)
+                       : convolution(StepKind::kBconv2d, kSize, kChannels, kChannels, i % 2 ? 3 : 1,
+                                     1, 1, Shortcut::kIdentity, true, true, true, 1);
+    if (!check_step(i, &step, &status) || !choose_kernel(i, step, choice, &steps[i], &status)) {
+      return check(false, status.message);
+    }
+  }
+  for (int threads : {1, 3}) {
+    for (size_t limit : {size_t(0), size_t(1) << 30}) {  // whole tensors between pairs; rings
+      Segment segments[kSteps];
+      const int count = cut_segments(steps.data(), kSteps, threads, {limit, 100}, segments);
+      Arena arena;
+      if (!arena.plan(steps.data(), kSteps, segments, count, threads)) {
+        return check(false, "no memory");
+      }
+      for (int thread = 0; thread < threads; ++thread) {
+        for (int i = 1; i + 1 < kSteps; ++i) {  // the first input and the last output are others'
+          const Stage& stage = arena.stages(thread)[i];
+          const size_t in = size_t(stage.in.values.base), out = size_t(stage.out.values.base);
+          const size_t apart = (out - in) % kPageBytes;
+          check(apart >= kPageBytes / 4 && apart <= kPageBytes * 3 / 4,
+                "an output stands apart from its input");
+        }
+      }
+    }
+  }
+}
+
 void test_truncated(const Bytes& file) {
   for (size_t size = 0; size < file.size() * 8; size += size < 1400 ? 4 : 64) {
     // an exact copy, so that ASan sees a read past the end
@@ -208,6 +247,7 @@ int main(int argc, char** argv) {
   test_names(file);
   test_longest_window();
   test_arena();
+  test_places();
   test_truncated(file);
   test_mutations(file, steps.size(), int(option(argc, argv, "--mutations", 2000)));
   return finish();

@@ -62,6 +62,10 @@ bool Subject::turn() {
     copy_ = first_;
     image_ = image_ + 1 < images_ ? image_ + 1 : 0;
   }
+  if (!takes_turns()) {
+    rehearsal_.run(copies_[copy_]);
+    return true;
+  }
   const int out_h = prepared().step.shape.out_h, end = std::min(row_ + turn_rows_, out_h);
   for (; row_ < end; ++row_) rehearsal_.run_row(copies_[copy_], row_, image_);
   if (row_copies_ > 1) copy_ = copy_ + 1 < copies_.size() ? copy_ + 1 : 0;
@@ -71,13 +75,8 @@ bool Subject::turn() {
 }
 
 void Subject::run() {
-  if (takes_turns()) {
-    while (!turn()) {
-    }
-    return;
+  while (!turn()) {
   }
-  if (copies_.size() > 1) first_ = (first_ + row_copies_) % copies_.size();
-  rehearsal_.run(copies_[first_]);
 }
 
 void Subject::warm_up() {

@@ -35,7 +35,8 @@ class Subject {
   // Whether it is timed turn by turn: convolutions with floats. Those with an integer epilogue,
   // whose tensors are small, pools and linear steps are timed whole.
   bool takes_turns() const;
-  // The next rows of a run, as many as a network's step makes at a time. True: it ended.
+  // The next rows of a run, as many as a network's step makes at a time; else all of it. True: it
+  // ended.
   bool turn();
 
   // Brings its memory back into the caches, from which other subjects have driven it.
