@@ -12,7 +12,7 @@ import pytest
 
 from bnn_deploy.architecture import Architecture, Block
 from bnn_deploy.errors import BnnDeployError, ExportError, FileFormatError, RuntimeUnavailable
-from bnn_deploy.export.onnx import export_onnx, to_model
+from bnn_deploy.export.onnx import NETWORK, export_onnx, inlined, to_model
 from bnn_deploy.export.onnx_function import DOMAIN, OPERATOR, pack_weights
 from bnn_deploy.runtimes.onnxruntime import OnnxRuntime
 from tests.graphs import (
@@ -90,7 +90,7 @@ def test_batch_is_free(tmp_path: Path, rng: np.random.Generator) -> None:
 def test_weights_take_one_bit(tmp_path: Path) -> None:
     graph = random_graph(network(Block(256, 256, groups=2), Block(256, 256)), np.random.default_rng(0))
     model = to_model(graph)
-    nodes = [node for node in model.graph.node if node.domain == DOMAIN and node.op_type == OPERATOR]
+    nodes = [node for node in inlined(model).graph.node if node.domain == DOMAIN and node.op_type == OPERATOR]
     values = {value.name: value for value in model.graph.initializer}
     bits = 0
     for node, deploy in zip(nodes, binary_steps(graph), strict=True):
@@ -196,7 +196,8 @@ def test_a_model_that_onnxruntime_refuses(tmp_path: Path) -> None:
 def test_altered_models_are_file_format_errors(damage: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = named_graph("dense")
     model = to_model(graph)
-    node = next(node for node in model.graph.node if node.op_type == OPERATOR)
+    network = next(function for function in model.functions if function.name == NETWORK)
+    node = next(node for node in network.node if node.op_type == OPERATOR)
     initializers = {value.name: value for value in model.graph.initializer}
     match damage:
         case "input-name":

@@ -117,7 +117,7 @@ def _encode(steps: Sequence[Step], constants: Sequence[Constants] | None) -> byt
             offsets[slot] = place
             blobs.append(blob.ljust(_aligned(len(blob)), b"\0"))
             place += len(blobs[-1])
-        records.append(RECORD.pack(*_fields(step), *offsets))
+        records.append(RECORD.pack(*record_fields(step), 0, 0, 0, *offsets))
     body = b"".join(records)
     body = b"".join([body.ljust(_aligned(len(body)), b"\0"), *blobs])
     flags = 0 if constants is None else HAS_CONSTANTS
@@ -130,11 +130,12 @@ def _blob(step: Step, name: str, array: npt.NDArray[np.generic]) -> bytes:
     return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes()
 
 
-def _fields(step: Step) -> list[int]:
+def record_fields(step: Step) -> list[int]:
+    """The integers of a step's record, 0..12 (docs/bnn-format.md); the rest are zero."""
     sizes = [step.in_height, step.in_width, step.in_channels, step.out_height, step.out_width, step.out_channels]
     flags = RPRELU * step.rprelu | FLOAT_OUT * step.float_out | BITS_OUT * step.bits_out
     window = [step.kernel, step.stride, step.groups, SHORTCUTS.index(step.shortcut)]
-    return [KINDS.index(step.kind), *sizes, *window, flags, step.border, 0, 0, 0]
+    return [KINDS.index(step.kind), *sizes, *window, flags, step.border]
 
 
 def _decode_step(record: Sequence[int]) -> Step:

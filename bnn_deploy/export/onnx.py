@@ -1,10 +1,17 @@
-"""DeployGraph -> .onnx: runs in any ONNX Runtime from 1.17 on, faster where our library is registered.
+"""DeployGraph -> .onnx: runs in any ONNX Runtime from 1.17 on, at the engine's speed where our library is registered.
 
     input   images  float32 [N, image_channels, H, W]
     output  logits  float32 [N, classes]
 
-Inner tensors are named after their step: `step3` is the float output of step 3, `step3.dot` the integer dot product of
-a binary one. The floats of a step are computed in the engine's order (native/core/epilogue/epilogue.h): multiply, add,
+The graph is one node, `Network`, a model-local function like BinaryConv2d (onnx_function.py): the library runs it as
+the engine does, and every other runtime computes its body, standard operators around one BinaryConv2d for each binary
+layer.
+
+    Network(images, constants...) -> logits       attribute steps: 13 integers for each step, of its .bnn record
+
+Constants are initializers, named and ordered as the slots of the steps (docs/bnn-format.md): `step3.scale`. Tensors of
+the body are named after their step: `step3` is the float output of step 3, `step3.dot` the integer dot product of a
+binary one. The floats of a step are computed in the engine's order (native/core/epilogue/epilogue.h): multiply, add,
 shortcut, RPReLU.
 
 Example:
@@ -23,7 +30,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from bnn_deploy import __version__
-from bnn_deploy.deploy_graph import DeployGraph, DeployStep
+from bnn_deploy.deploy_graph import CONSTANTS, DeployGraph
+from bnn_deploy.engine.bnn_file import record_fields
 from bnn_deploy.export.common import check_values, provenance
 from bnn_deploy.export.onnx_function import (
     DOMAIN,
@@ -39,6 +47,7 @@ from bnn_deploy.steps import Shortcut, Step, StepKind, same_pad
 
 INPUT = "images"
 OUTPUT = "logits"
+NETWORK = "Network"
 
 Array = npt.NDArray[np.generic]
 
@@ -59,16 +68,24 @@ def to_model(graph: DeployGraph) -> ModelProto:
         ExportError: constants that the file cannot hold (see common.check_values).
     """
     check_values(graph)
-    writer = _Writer()
-    values = INPUT
-    for index, deploy in enumerate(graph.steps):
-        before = graph.steps[index - 1] if index else None
-        values = writer.step(index, deploy, before, values)
-    writer.nodes[-1].output[0] = OUTPUT
+    constants = [
+        numpy_helper.from_array(_as_input(deploy.step, slot, deploy.constants[slot]), _name(index, slot))
+        for index, deploy in enumerate(graph.steps)
+        for slot in CONSTANTS
+        if slot in deploy.constants
+    ]
+    names = [INPUT, *(constant.name for constant in constants)]
+    node = helper.make_node(NETWORK, names, [OUTPUT], name=NETWORK, domain=DOMAIN, steps=_records(graph))
+    net = graph.architecture
+    images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", net.image_channels, net.height, net.width])
+    logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", net.classes])
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
+    body = _Body(graph).nodes
+    network = helper.make_function(DOMAIN, NETWORK, names, [OUTPUT], body, opsets, attributes=["steps"])
     model = helper.make_model(
-        writer.graph(graph),
-        functions=[binary_conv2d()],
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
+        helper.make_graph([node], "bnn_deploy", [images], [logits], constants),
+        functions=[binary_conv2d(), network],
+        opset_imports=opsets,
         ir_version=IR_VERSION,
         producer_name="bnn-deploy",
         producer_version=__version__,
@@ -78,68 +95,89 @@ def to_model(graph: DeployGraph) -> ModelProto:
     return model
 
 
-class _Writer:
-    """Collects nodes and initializers; each rule below adds the nodes of one piece and returns its output's name."""
+def inlined(model: ModelProto) -> ModelProto:
+    """The same model with the body of Network as its graph, so that inner tensors can be asked for.
 
-    def __init__(self) -> None:
+    Raises:
+        LookupError: a model without a Network.
+    """
+    functions = {function.name: function for function in model.functions if function.domain == DOMAIN}
+    flat = ModelProto()
+    flat.CopyFrom(model)
+    del flat.graph.node[:]
+    flat.graph.node.extend(functions[NETWORK].node)
+    flat.functions.remove(functions[NETWORK])
+    return flat
+
+
+def _records(graph: DeployGraph) -> list[int]:
+    return [value for deploy in graph.steps for value in record_fields(deploy.step)]
+
+
+def _name(index: int, constant: str) -> str:
+    return f"step{index}.{constant}"
+
+
+def _as_input(step: Step, name: str, values: Array) -> Array:
+    """A constant as the operators want it: weights [O, C/g, k, k], of a binary convolution packed; what is computed for
+    each channel of [N, O, H, W] as [O, 1, 1]."""
+    if name == "weights" and step.kind is not StepKind.LINEAR:
+        weights = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        return pack_weights(weights.astype(np.int8)) if step.kind is StepKind.BCONV2D else weights
+    if name in ("weights", "threshold") or (name == "bias" and step.kind is not StepKind.BCONV2D):
+        return np.ascontiguousarray(values)
+    return np.ascontiguousarray(values.reshape(-1, 1, 1))
+
+
+class _Body:
+    """The nodes of Network's body; each rule below adds those of one piece and returns its output's name."""
+
+    def __init__(self, graph: DeployGraph) -> None:
         self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
+        values = INPUT
+        for index, deploy in enumerate(graph.steps):
+            values = self.step(index, deploy.step, values)
+        self.nodes[-1].output[0] = OUTPUT
 
-    def graph(self, graph: DeployGraph) -> onnx.GraphProto:
-        net = graph.architecture
-        images = helper.make_tensor_value_info(
-            INPUT, TensorProto.FLOAT, ["N", net.image_channels, net.height, net.width]
-        )
-        logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", net.classes])
-        return helper.make_graph(self.nodes, "bnn_deploy", [images], [logits], self.initializers)
-
-    def step(self, index: int, deploy: DeployStep, before: DeployStep | None, values: str) -> str:
+    def step(self, index: int, step: Step, values: str) -> str:
         """One step: the float output of the step before -> its own."""
         name = f"step{index}"
-        match deploy.step.kind:
+        match step.kind:
             case StepKind.GLOBAL_AVGPOOL:
                 pooled = self.add("GlobalAveragePool", [values], f"{name}.pooled")
                 return self.add("Flatten", [pooled], name)
             case StepKind.LINEAR:
-                inputs = [values, *(self.constant(name, deploy, constant) for constant in ("weights", "bias"))]
-                return self.add("Gemm", inputs, name, transB=1)
+                return self.add("Gemm", [values, f"{name}.weights", f"{name}.bias"], name, transB=1)
             case StepKind.CONV2D:
-                output = self.conv2d(name, deploy, values)
+                output = self.conv2d(name, step, values)
             case StepKind.BCONV2D:
-                assert before is not None  # the planner starts with the stem
-                output = self.bconv2d(name, deploy, before, values)
-                output = self.affine(name, deploy, output)
-                output = self.shortcut(name, deploy.step, output, values)
-        if deploy.step.rprelu:
-            output = self.rprelu(name, deploy, output)
+                output = self.bconv2d(name, step, _name(index - 1, "threshold"), values)
+                output = self.affine(name, output)
+                output = self.shortcut(name, step, output, values)
+        if step.rprelu:
+            output = self.rprelu(name, output)
         self.nodes[-1].output[0] = name
         return name
 
-    def conv2d(self, name: str, deploy: DeployStep, values: str) -> str:
-        """Float convolution with zero padding: one Conv; weights [O, k, k, C/g] become [O, C/g, k, k]."""
-        weights = self.initializer(f"{name}.weights", _channels_first(deploy.constants["weights"]))
-        inputs = [values, weights, self.constant(name, deploy, "bias")]
-        return self.add("Conv", inputs, f"{name}.conv", "", **_window(deploy.step))
+    def conv2d(self, name: str, step: Step, values: str) -> str:
+        """Float convolution with zero padding: one Conv."""
+        inputs = [values, f"{name}.weights", f"{name}.bias"]
+        return self.add("Conv", inputs, f"{name}.conv", "", **_window(step))
 
-    def bconv2d(self, name: str, deploy: DeployStep, before: DeployStep, values: str) -> str:
+    def bconv2d(self, name: str, step: Step, threshold: str, values: str) -> str:
         """Binary convolution: BinaryConv2d of the float output and threshold of the step before; the exact integer.
 
         Before: bits(y < threshold) written by step i-1, dot product of bits in step i.
         After:  BinaryConv2d(y, threshold, weights) in step i. The same comparison on the same float32.
         """
-        weights = _channels_first(deploy.constants["weights"])
-        inputs = [
-            values,
-            self.initializer(f"{name}.input_threshold", before.constants["threshold"]),
-            self.initializer(f"{name}.weights", pack_weights(weights.astype(np.int8))),
-        ]
-        attributes = {**_window(deploy.step), "weight_shape": list(weights.shape)}
-        return self.add(OPERATOR, inputs, f"{name}.dot", DOMAIN, **attributes)
+        weight_shape = [step.out_channels, step.in_channels // step.groups, step.kernel, step.kernel]
+        inputs = [values, threshold, f"{name}.weights"]
+        return self.add(OPERATOR, inputs, f"{name}.dot", DOMAIN, **_window(step), weight_shape=weight_shape)
 
-    def affine(self, name: str, deploy: DeployStep, dot: str) -> str:
+    def affine(self, name: str, dot: str) -> str:
         """y = scale * dot + bias: Mul, Add, two roundings as in the engine."""
-        scaled = self.add("Mul", [dot, self.per_channel(name, deploy, "scale")], f"{name}.scaled")
-        return self.add("Add", [scaled, self.per_channel(name, deploy, "bias")], f"{name}.affine")
+        scaled = self.add("Mul", [dot, f"{name}.scale"], f"{name}.scaled")
+        return self.add("Add", [scaled, f"{name}.bias"], f"{name}.affine")
 
     def shortcut(self, name: str, step: Step, output: str, values: str) -> str:
         """y + the step's float input, as Shortcut says.
@@ -166,11 +204,11 @@ class _Writer:
                 added = self.add("Concat", copies, f"{name}.shortcut", axis=1)
         return self.add("Add", [output, added], f"{name}.sum")
 
-    def rprelu(self, name: str, deploy: DeployStep, output: str) -> str:
+    def rprelu(self, name: str, output: str) -> str:
         """RPReLU: d = y - gamma; (d > 0 ? d : beta*d) + zeta. PRelu's d < 0 gives the same at d = 0."""
-        moved = self.add("Sub", [output, self.per_channel(name, deploy, "gamma")], f"{name}.moved")
-        bent = self.add("PRelu", [moved, self.per_channel(name, deploy, "beta")], f"{name}.bent")
-        return self.add("Add", [bent, self.per_channel(name, deploy, "zeta")], f"{name}.rprelu")
+        moved = self.add("Sub", [output, f"{name}.gamma"], f"{name}.moved")
+        bent = self.add("PRelu", [moved, f"{name}.beta"], f"{name}.bent")
+        return self.add("Add", [bent, f"{name}.zeta"], f"{name}.rprelu")
 
     def add(
         self, operator: str, inputs: list[str], output: str, domain: str = "", **attributes: int | list[int]
@@ -179,22 +217,6 @@ class _Writer:
         node.attribute.extend(helper.make_attribute(name, value) for name, value in attributes.items())
         self.nodes.append(node)
         return output
-
-    def constant(self, name: str, deploy: DeployStep, constant: str) -> str:
-        return self.initializer(f"{name}.{constant}", deploy.constants[constant])
-
-    def per_channel(self, name: str, deploy: DeployStep, constant: str) -> str:
-        """[O] -> [O, 1, 1], which broadcasts over [N, O, H, W]."""
-        return self.initializer(f"{name}.{constant}", deploy.constants[constant].reshape(-1, 1, 1))
-
-    def initializer(self, name: str, values: Array) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-
-def _channels_first(weights: Array) -> Array:
-    """[O, k, k, C/g] -> [O, C/g, k, k]."""
-    return np.ascontiguousarray(weights.transpose(0, 3, 1, 2))
 
 
 def _window(step: Step) -> dict[str, int | list[int]]:

@@ -47,7 +47,7 @@ class Runtime(Protocol):
 
     @property
     def name(self) -> str:
-        """ "engine", "onnxruntime", "lce" or "torch"."""
+        """ "torch" or a name of registry.RUNTIMES."""
 
     def run(self, images: Floats) -> Floats:
         """Logits [N, classes].

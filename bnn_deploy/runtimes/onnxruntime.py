@@ -15,7 +15,7 @@ from onnx import numpy_helper
 
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.onnx import INPUT, OUTPUT
+from bnn_deploy.export.onnx import INPUT, OUTPUT, inlined
 from bnn_deploy.export.onnx_function import OPERATOR
 from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, image_shape, integers, reading
 
@@ -34,13 +34,12 @@ class OnnxRuntime:
         RuntimeUnavailable: onnxruntime is not installed, or the library cannot be loaded.
     """
 
-    name = "onnxruntime"
-
     def __init__(self, path: str | os.PathLike[str], library: str | os.PathLike[str] | None = None) -> None:
         self._ort = import_onnxruntime()
         self._errors = _error_types()
         self._path = Path(path)
         self._library = library
+        self.name = "onnxruntime" if library is None else "onnxruntime+bnn"
         self._model = _load(self._path)
         record = {entry.key: entry.value for entry in self._model.metadata_props}
         self._shape = image_shape(architecture_of(record, self._path))
@@ -52,22 +51,24 @@ class OnnxRuntime:
 
     def tensors(self, images: Floats, names: Sequence[str]) -> list[Floats]:
         """The named inner tensors, [N, C, H, W]; they become further outputs of a copy of the model."""
-        model = onnx.ModelProto()
-        model.CopyFrom(self._model)
+        with reading(self._path):
+            model = inlined(self._model)
         model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name != OUTPUT)
         return self._predict(self._open(model), images, list(names))
 
     def trace(self, images: Floats) -> Trace:
-        """See Runtime.trace. The input signs are those of BinaryConv2d's two inputs, compared as it does."""
+        """See Runtime.trace. The input signs are those of BinaryConv2d's two inputs, compared as it does. Inner
+        tensors are those of the inlined body, logits those of the file as it is.
+        """
         constants = {initializer.name: initializer for initializer in self._model.graph.initializer}
         with reading(self._path):
-            nodes = [node for node in self._model.graph.node if node.op_type == OPERATOR]
+            nodes = [node for node in inlined(self._model).graph.node if node.op_type == OPERATOR]
             names = [name for node in nodes for name in (node.input[0], node.output[0])]
             thresholds = [numpy_helper.to_array(constants[node.input[1]]).astype(np.float32) for node in nodes]
-        logits, *inner = self.tensors(images, [OUTPUT, *names])
+        inner = self.tensors(images, names)
         with reading(self._path):
             layers = zip(thresholds, inner[::2], inner[1::2], strict=True)
-            return Trace(logits, tuple(_tap(threshold, values, dots) for threshold, values, dots in layers))
+            return Trace(self.run(images), tuple(_tap(threshold, values, dots) for threshold, values, dots in layers))
 
     def _open(self, model: onnx.ModelProto) -> object:
         options = self._ort.SessionOptions()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnn_deploy import onnx_library_path
 from bnn_deploy.errors import RuntimeUnavailable, UnknownName
 from bnn_deploy.runtimes.base import Runtime
 
@@ -27,7 +28,8 @@ class RuntimeEntry:
 
 
 def open_runtime(name: str, path: Path) -> Runtime:
-    """Open an exported file: "engine" a .bnn, "onnxruntime" an .onnx, "lce" a .tflite.
+    """Open an exported file: "engine" a .bnn, "onnxruntime" and "onnxruntime+bnn" (with our library) an .onnx, "lce" a
+    .tflite.
 
     Raises:
         UnknownName: no such runtime.
@@ -84,6 +86,17 @@ def _open_onnxruntime(path: Path) -> Runtime:
     return OnnxRuntime(path)
 
 
+def _probe_onnxruntime_bnn() -> None:
+    _probe_onnxruntime()
+    onnx_library_path()
+
+
+def _open_onnxruntime_bnn(path: Path) -> Runtime:
+    from bnn_deploy.runtimes.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(path, onnx_library_path())
+
+
 def _probe_lce() -> None:
     from bnn_deploy.runtimes.lce import lce_python
 
@@ -99,5 +112,6 @@ def _open_lce(path: Path) -> Runtime:
 RUNTIMES: Mapping[str, RuntimeEntry] = {
     "engine": RuntimeEntry("bnn", _probe_engine, _open_engine),
     "onnxruntime": RuntimeEntry("onnx", _probe_onnxruntime, _open_onnxruntime),
+    "onnxruntime+bnn": RuntimeEntry("onnx", _probe_onnxruntime_bnn, _open_onnxruntime_bnn),
     "lce": RuntimeEntry("tflite", _probe_lce, _open_lce),
 }

@@ -4,16 +4,11 @@
 #include <cstring>
 #include <new>
 
+#include "engine/bnn_format.h"
 #include "engine/crc32.h"
 
 namespace bnn {
 namespace {
-
-constexpr size_t kHeaderBytes = 64, kRecordBytes = 128, kRecordInts = 16;
-constexpr uint32_t kVersion = 1, kMaxSteps = 4096;
-constexpr uint32_t kFlagConstants = 1;
-constexpr int32_t kFlagRprelu = 1, kFlagFloatOut = 2, kFlagBitsOut = 4;
-constexpr uint64_t kAlignment = 64;
 
 template <typename T>
 T load(const uint8_t* from) {
@@ -36,7 +31,7 @@ const uint8_t* BnnFile::record(int index) const {
 }
 
 uint64_t BnnFile::offset_of(int index, int slot) const {
-  return load<uint64_t>(record(index) + kRecordInts * sizeof(int32_t) + slot * sizeof(uint64_t));
+  return load<uint64_t>(record(index) + kOffsetsAt + slot * sizeof(uint64_t));
 }
 
 Constants BnnFile::constants(int index) const {
@@ -66,20 +61,20 @@ bool BnnFile::parse_header(size_t size, Status* status) {
     return status->fail(Code::kMalformed, "truncated: a header has 64 bytes, the file has %zu",
                         size);
   }
-  if (std::memcmp(data_, "BNN1", 4) != 0) {
+  if (std::memcmp(data_, kMagic, 4) != 0) {
     return status->fail(Code::kMalformed, "not a .bnn file: it does not start with BNN1");
   }
-  const uint32_t version = load<uint32_t>(data_ + 4);
+  const uint32_t version = load<uint32_t>(data_ + kVersionAt);
   if (version != kVersion) {
     return status->fail(Code::kMalformed, "expected version %u, got %u", kVersion, version);
   }
-  const uint64_t declared = load<uint64_t>(data_ + 8);
+  const uint64_t declared = load<uint64_t>(data_ + kSizeAt);
   if (declared != size) {
     return status->fail(Code::kMalformed,
                         "truncated or altered: the header says %llu bytes, the file has %zu",
                         static_cast<unsigned long long>(declared), size);
   }
-  const uint32_t count = load<uint32_t>(data_ + 16), flags = load<uint32_t>(data_ + 20);
+  const uint32_t count = load<uint32_t>(data_ + kCountAt), flags = load<uint32_t>(data_ + kFlagsAt);
   if (count < 1 || count > kMaxSteps) {
     return status->fail(Code::kMalformed, "the number of steps must be 1..%u, got %u", kMaxSteps,
                         count);
@@ -87,14 +82,14 @@ bool BnnFile::parse_header(size_t size, Status* status) {
   if (flags & ~kFlagConstants) {
     return status->fail(Code::kMalformed, "unknown flags 0x%x in the header", flags);
   }
-  if (!all_zero(data_ + 28, kHeaderBytes - 28)) {
+  if (!all_zero(data_ + kZerosAt, kHeaderBytes - kZerosAt)) {
     return status->fail(Code::kMalformed, "bytes 28 to 63 of the header must be zero");
   }
   if (size - kHeaderBytes < count * kRecordBytes) {
     return status->fail(Code::kMalformed, "truncated: %u step records do not fit in %zu bytes",
                         count, size);
   }
-  const uint32_t expected = load<uint32_t>(data_ + 24);
+  const uint32_t expected = load<uint32_t>(data_ + kChecksumAt);
   const uint32_t crc = crc32(data_ + kHeaderBytes, size - kHeaderBytes);
   if (crc != expected) {
     return status->fail(Code::kMalformed, "altered: the CRC-32 is %08x, the header says %08x", crc,
@@ -110,29 +105,7 @@ bool BnnFile::parse_header(size_t size, Status* status) {
 bool BnnFile::parse_record(int index, size_t size, Status* status) {
   int32_t field[kRecordInts];
   std::memcpy(field, record(index), sizeof field);
-  if (field[0] < 0 || field[0] > int32_t(StepKind::kLinear)) {
-    return status->fail(Code::kMalformed, "step %d: unknown kind %d", index, field[0]);
-  }
-  if (field[10] < 0 || field[10] > int32_t(Shortcut::kRepeat)) {
-    return status->fail(Code::kMalformed, "step %d: unknown shortcut %d", index, field[10]);
-  }
-  if (field[11] & ~(kFlagRprelu | kFlagFloatOut | kFlagBitsOut)) {
-    return status->fail(Code::kMalformed, "step %d: unknown flags 0x%x", index,
-                        unsigned(field[11]));
-  }
-  if (field[13] || field[14] || field[15]) {
-    return status->fail(Code::kMalformed, "step %d: fields 13 to 15 must be zero", index);
-  }
-  Step& step = steps_[index];
-  step.kind = StepKind(field[0]);
-  step.shape = {field[1], field[2], field[3], field[4], field[5], field[6],
-                field[7], field[8], field[9], 0,        0};
-  step.shortcut = Shortcut(field[10]);
-  step.rprelu = field[11] & kFlagRprelu;
-  step.float_out = field[11] & kFlagFloatOut;
-  step.bits_out = field[11] & kFlagBitsOut;
-  step.border = field[12];
-  return check_step(index, &step, status) && check_constants(index, size, status);
+  return read_record(index, field, &steps_[index], status) && check_constants(index, size, status);
 }
 
 bool BnnFile::check_constants(int index, size_t size, Status* status) const {

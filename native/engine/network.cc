@@ -68,17 +68,20 @@ bool Network::plan(const LoadOptions& options, Status* status) {
   if (!arena_.plan(steps_.get(), count_, segments_.get(), segment_count_, threads)) {
     return status->fail(Code::kNoMemory, "no memory for an arena of %zu bytes", arena_.bytes());
   }
-  if (threads > 1) pool_ = ThreadPool::make(threads, options.first_core, status);
-  return threads == 1 || pool_;
+  threads_ = threads;
+  if (threads == 1 || !options.own_threads) return true;
+  pool_ = ThreadPool::make(threads, options.first_core, status);
+  return pool_ != nullptr;
 }
 
-void Network::run(const float* image, float* result) {
+void Network::run(const float* image, float* result, Crew* crew) {
+  if (!crew) crew = pool_.get();
   for (int thread = 0; thread < threads(); ++thread) {
     arena_.stages(thread)[0].in.values.base = image;
     arena_.stages(thread)[count_ - 1].out.values.base = result;
   }
   for (int s = 0; s < segment_count_; ++s) {
-    if (!pool_ || steps_[segments_[s].begin].step.kind == StepKind::kGlobalAvgpool) {
+    if (threads_ == 1 || steps_[segments_[s].begin].step.kind == StepKind::kGlobalAvgpool) {
       run_segment(segments_[s], 0);
       continue;
     }
@@ -86,7 +89,7 @@ void Network::run(const float* image, float* result) {
       Network* network;
       const Segment* segment;
     } section = {this, &segments_[s]};
-    pool_->run(
+    crew->run(
         [](void* context, int thread) {
           const Section* part = static_cast<const Section*>(context);
           part->network->run_segment(*part->segment, thread);

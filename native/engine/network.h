@@ -5,6 +5,7 @@
 
 #include "engine/arena.h"
 #include "engine/bnn_file.h"
+#include "engine/crew.h"
 #include "engine/execute.h"
 #include "engine/memory.h"
 #include "engine/segments.h"
@@ -15,6 +16,7 @@ namespace bnn {
 struct LoadOptions {
   const char* kernel = nullptr;  // as in KernelChoice::parse
   int threads = 1;               // 1 .. kMaxThreads; the result is the same for every number
+  bool own_threads = true;       // false: run() is given a crew
   int first_core = -1;           // of the workers: ThreadPool::make
   SegmentLimits limits;
 };
@@ -30,7 +32,7 @@ class Network {
   const PreparedStep& step(int index) const { return steps_[index]; }
   int segments() const { return segment_count_; }
   const Segment& segment(int index) const { return segments_[index]; }
-  int threads() const { return pool_ ? pool_->threads() : 1; }
+  int threads() const { return threads_; }
   ThreadPool* pool() { return pool_.get(); }  // null with one thread
   size_t arena_bytes() const { return arena_.bytes(); }
   size_t constant_bytes() const { return constant_bytes_; }
@@ -39,8 +41,9 @@ class Network {
   size_t image_values() const { return steps_[0].step.in_values(); }
   size_t result_values() const { return steps_[count_ - 1].step.out_values(); }
 
-  // image: float32 [H, W, C]; result: float32, result_values(). One caller at a time.
-  void run(const float* image, float* result);
+  // image: float32 [H, W, C]; result: float32, result_values(). One caller at a time. crew: runs
+  // the parts of threads(); null: the network's own threads.
+  void run(const float* image, float* result, Crew* crew = nullptr);
 
  private:
   bool choose(const BnnFile& file, const LoadOptions& options, Status* status);
@@ -53,7 +56,7 @@ class Network {
   void run_segment(const Segment& segment, int thread);
   void pull(const Segment& segment, int thread, int index, int last);
 
-  int count_ = 0, segment_count_ = 0;
+  int count_ = 0, segment_count_ = 0, threads_ = 1;
   size_t constant_bytes_ = 0;
   std::unique_ptr<PreparedStep[]> steps_;
   std::unique_ptr<Segment[]> segments_;

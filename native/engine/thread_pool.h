@@ -9,16 +9,15 @@
 #include <cstdint>
 #include <memory>
 
+#include "engine/crew.h"
 #include "engine/status.h"
 
 namespace bnn {
 
 constexpr int kMaxThreads = 256;
 
-class ThreadPool {
+class ThreadPool final : public Crew {
  public:
-  using Task = void (*)(void* context, int thread);
-
   // `threads` counts the caller of run(): there are threads - 1 workers. first_core: worker i is
   // bound to core first_core + i; -1: to none. Null when it fails.
   static std::unique_ptr<ThreadPool> make(int threads, int first_core, Status* status);
@@ -28,7 +27,7 @@ class ThreadPool {
 
   // task(context, 0) here and task(context, 1 .. threads - 1) on the workers; returns when all of
   // them have. One caller at a time.
-  void run(Task task, void* context);
+  void run(Task task, void* context) override;
 
  private:
   struct Worker {

@@ -6,11 +6,10 @@
 #include <cstdint>
 
 #include "engine/bnn_file.h"
+#include "engine/bnn_format.h"
 #include "engine/memory.h"
 
 namespace bnn {
-
-constexpr size_t kHeaderBytes = 64, kRecordBytes = 128;
 
 // An exact copy, so that ASan sees a read past its end.
 Memory exact_copy(const uint8_t* data, size_t size);

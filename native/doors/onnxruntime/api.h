@@ -1,0 +1,74 @@
+// Calls into ONNX Runtime, typed. They return the runtime's own status; TRY hands it on.
+#pragma once
+
+#include "doors/onnxruntime/abi.h"
+#include "engine/crew.h"
+#include "engine/status.h"
+
+#define BNN_ORT_TRY(call)                                \
+  do {                                                   \
+    if (OrtStatus* const failed = (call)) return failed; \
+  } while (0)
+
+namespace bnn::ort {
+
+// The runtime's table. Null, with the error in *status, when it is older than kApiVersion. Called
+// first; every library of ONNX Runtime is loaded once in a process.
+bool open_api(const OrtApiBase* base, OrtStatus** status);
+
+// A status with a message; printf's format.
+__attribute__((format(printf, 1, 2))) OrtStatus* fail(const char* format, ...);
+
+// The engine's status as the runtime's; null if it is ok.
+OrtStatus* as_ort(const Status& status);
+
+// What a tensor holds. Sizes of at most kMaxRank dimensions.
+constexpr size_t kMaxRank = 4;
+struct Tensor {
+  int type;
+  size_t rank, elements;
+  int64_t dims[kMaxRank];
+  const void* data;
+};
+OrtStatus* describe(const OrtValue* value, Tensor* tensor);
+
+OrtStatus* get_int(const OrtKernelInfo* info, const char* name, int64_t* value);
+// *count: room in `values` before, how many there are after; values null: only their number.
+OrtStatus* get_ints(const OrtKernelInfo* info, const char* name, int64_t* values, size_t* count);
+OrtStatus* input_count(const OrtKernelInfo* info, size_t* count);
+// Refused when the input is not known before the network runs.
+OrtStatus* constant_input(const OrtKernelInfo* info, size_t index, Tensor* tensor);
+
+OrtStatus* input(const OrtKernelContext* context, size_t index, Tensor* tensor);
+OrtStatus* output(OrtKernelContext* context, size_t index, const int64_t* dims, size_t rank,
+                  float** data);
+
+// work(context, 0 .. count - 1) on the runtime's threads.
+OrtStatus* parallel_for(const OrtKernelContext* context, void (*work)(void*, size_t), size_t count,
+                        void* data);
+
+// How many threads take part in a parallel_for (the session's intra_op_num_threads), seen by
+// letting them: the API does not say. Takes some hundred microseconds.
+int count_threads(const OrtKernelContext* context);
+
+// The runtime's threads as the engine's.
+class RuntimeCrew final : public Crew {
+ public:
+  RuntimeCrew(const OrtKernelContext* context, int threads) : context_(context), count_(threads) {}
+
+  void run(Task task, void* context) override;
+  OrtStatus* status() const { return status_; }  // the first error
+
+ private:
+  const OrtKernelContext* context_;
+  int count_;
+  OrtStatus* status_ = nullptr;
+};
+
+// Both operators; they live as long as the library.
+extern const OrtCustomOp kNetworkOp, kBinaryConv2dOp;
+
+OrtStatus* add_domain(OrtSessionOptions* options, const char* name, const OrtCustomOp* const* ops,
+                      size_t count);
+
+}  // namespace bnn::ort

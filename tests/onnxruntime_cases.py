@@ -1,0 +1,33 @@
+"""Writes the cases of onnxruntime_worker.py: `python -m tests.onnxruntime_cases FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from bnn_deploy.engine.bnn_file import write_bnn
+from bnn_deploy.engine.network import Network
+from bnn_deploy.export.onnx import export_onnx
+from tests.graphs import NETWORKS, named_graph, random_images
+
+
+def write_case(name: str, folder: Path) -> None:
+    """NAME.onnx, its images [N, C, H, W] and the engine's logits [N, classes]."""
+    graph = named_graph(name)
+    images = random_images(graph.architecture, 3, np.random.default_rng(5))
+    export_onnx(graph, folder / f"{name}.onnx")
+    with tempfile.TemporaryDirectory() as scratch:
+        write_bnn(Path(scratch) / "model.bnn", graph)
+        expected = Network.open(Path(scratch) / "model.bnn").run(images)
+    np.save(folder / f"{name}.images.npy", np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    np.save(folder / f"{name}.expected.npy", expected.reshape(len(images), -1))
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.mkdir(parents=True, exist_ok=True)
+    for each in NETWORKS:
+        write_case(each, target)
