@@ -1,9 +1,10 @@
 // bnn_deploy::BinaryConv2d, one binary convolution between floats (bnn_deploy/export/
 // onnx_function.py has its meaning): thresholds to bits, exact integers out, as floats.
+#include <initializer_list>
 #include <memory>
-#include <mutex>
 #include <new>
 
+#include "doors/lock.h"
 #include "doors/onnxruntime/layout.h"
 #include "doors/onnxruntime/op.h"
 #include "engine/tensors.h"
@@ -82,7 +83,7 @@ class Bconv2dKernel {
   OrtStatus* check_pads(const ConvShape& shape) const;
   OrtStatus* run(OrtKernelContext* context, const float* image, float* dots);
 
-  std::mutex one_at_a_time_;
+  Lock one_at_a_time_;
   ConvShape shape_ = {};  // but for heights and widths
   int64_t pads_[4] = {};  // top, left, bottom, right
   Memory threshold_;      // [in_c]
@@ -186,7 +187,7 @@ OrtStatus* Bconv2dKernel::prepare(int64_t height, int64_t width) {
 }
 
 OrtStatus* Bconv2dKernel::compute(OrtKernelContext* context) {
-  const std::lock_guard<std::mutex> guard(one_at_a_time_);
+  const Locked locked(&one_at_a_time_);
   Tensor images{};
   BNN_ORT_TRY(input(context, 0, &images));
   if (images.rank != 4 || images.dims[1] != shape_.in_c) {

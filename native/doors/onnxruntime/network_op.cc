@@ -10,9 +10,9 @@
 // each, uint8 [ceil(bits / 8)], least significant first, bit = (w < 0).
 #include <cstring>
 #include <memory>
-#include <mutex>
 #include <new>
 
+#include "doors/lock.h"
 #include "doors/onnxruntime/layout.h"
 #include "doors/onnxruntime/op.h"
 #include "engine/bnn_format.h"
@@ -95,7 +95,7 @@ class NetworkKernel {
   OrtStatus* find_threads(const OrtKernelContext* context);
   OrtStatus* run(OrtKernelContext* context, const Tensor& images, float* logits);
 
-  std::mutex one_at_a_time_;
+  Lock one_at_a_time_;
   BnnImage image_;  // until the first run shows how many threads there are
   bool threads_known_ = false;
   std::unique_ptr<Network> network_;
@@ -168,7 +168,7 @@ OrtStatus* NetworkKernel::find_threads(const OrtKernelContext* context) {
 }
 
 OrtStatus* NetworkKernel::compute(OrtKernelContext* context) {
-  const std::lock_guard<std::mutex> guard(one_at_a_time_);
+  const Locked locked(&one_at_a_time_);
   BNN_ORT_TRY(find_threads(context));
   Tensor images{};
   BNN_ORT_TRY(input(context, 0, &images));
