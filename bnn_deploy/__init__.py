@@ -23,13 +23,21 @@ def onnx_library_path() -> Path:
     return _library("libbnn_onnxruntime.so")
 
 
-def _library(name: str) -> Path:
-    """A library that was installed beside the extension module."""
+def native_folder() -> Path:
+    """Where the compiled parts of this package are installed.
+
+    Raises:
+        RuntimeUnavailable: nowhere.
+    """
     try:
         from bnn_deploy import _native
     except ImportError as exc:
         raise RuntimeUnavailable(f"this package's extension module is not built ({exc}); pip install .") from exc
-    path = Path(_native.__file__).parent / "lib" / name
+    return Path(_native.__file__).parent
+
+
+def _library(name: str) -> Path:
+    path = native_folder() / "lib" / name
     if not path.is_file():
         raise RuntimeUnavailable(f"{path}: missing; install the package again (`pip install .`)")
     return path

@@ -2,10 +2,12 @@
 
     onnxruntime_worker.py LIBRARY FOLDER
 
-FOLDER holds, for each case, NAME.onnx, NAME.images.npy and NAME.expected.npy: the engine's answer. With the library,
-one thread and two must give the same bits; without it, the standard operators must come close. Exit code 1 if not.
+FOLDER holds, for each case, NAME.onnx, NAME.images.npy and NAME.expected.npy: the engine's answer on the machine that
+wrote it. With the library, one thread and two must give the same bits, on that kind of machine those; without it, the
+standard operators must come close, and so must another machine, whose stem may round differently. Exit code 1 if not.
 """
 
+import platform
 import sys
 from pathlib import Path
 
@@ -33,12 +35,14 @@ def main(library: str, folder: str) -> int:
     wrong = 0
     for model in models:
         expected = np.load(model.with_suffix(".expected.npy"))
-        same = all(np.array_equal(outputs(model, library, threads), expected) for threads in (1, 2))
-        difference = float(np.abs(outputs(model, None, 1) - expected).max())
+        one, two, stock = outputs(model, library, 1), outputs(model, library, 2), outputs(model, None, 1)
+        same = np.array_equal(one, two) and (platform.machine() != "x86_64" or np.array_equal(one, expected))
+        difference = max(float(np.abs(values - expected).max()) for values in (one, stock))
         if not same or difference > CLOSE:
             wrong += 1
-            print(f"{model.stem}: with the library {same}, without it off by {difference:.2g}", file=sys.stderr)
-    print(f"ONNX Runtime {onnxruntime.__version__}: {len(models) - wrong} of {len(models)} models right")
+            print(f"{model.stem}: bits the same: {same}; off by {difference:.2g}", file=sys.stderr)
+    right = f"{len(models) - wrong} of {len(models)} models right"
+    print(f"ONNX Runtime {onnxruntime.__version__} on {platform.machine()}: {right}")
     return int(wrong > 0 or not models)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from bnn_deploy.architecture import Architecture, Block
 from bnn_deploy.errors import BnnDeployError, ExportError, FileFormatError, RuntimeUnavailable
@@ -235,3 +236,13 @@ def test_images_of_another_shape(tmp_path: Path) -> None:
         runtime.run(np.zeros((1, 3, 12, 12), np.float32))
     with pytest.raises(ValueError, match="float64"):
         runtime.run(np.zeros((1, 12, 12, 3)))
+
+
+@pytest.mark.parametrize("name", ["dense", "groups-of-16", "depthwise", "real"])
+def test_onnx_s_own_evaluator_gives_the_same(name: str, rng: np.random.Generator) -> None:
+    graph = named_graph(name)
+    model = to_model(graph)
+    images = np.ascontiguousarray(random_images(graph.architecture, 2, rng).transpose(0, 3, 1, 2))
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"images": images})
+    (logits,) = ReferenceEvaluator(model).run(None, {"images": images})
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)

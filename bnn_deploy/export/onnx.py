@@ -7,7 +7,8 @@ The graph is one node, `Network`, a model-local function like BinaryConv2d (onnx
 the engine does, and every other runtime computes its body, standard operators around one BinaryConv2d for each binary
 layer.
 
-    Network(images, constants...) -> logits       attribute steps: 13 integers for each step, of its .bnn record
+    Network(images, constants...) -> logits
+        attributes: version 1; steps, the integers of each step's .bnn record (docs/bnn-format.md)
 
 Constants are initializers, named and ordered as the slots of the steps (docs/bnn-format.md): `step3.scale`. Tensors of
 the body are named after their step: `step3` is the float output of step 3, `step3.dot` the integer dot product of a
@@ -48,6 +49,7 @@ from bnn_deploy.steps import Shortcut, Step, StepKind, same_pad
 INPUT = "images"
 OUTPUT = "logits"
 NETWORK = "Network"
+NETWORK_VERSION = 1  # of its attributes and inputs
 
 Array = npt.NDArray[np.generic]
 
@@ -75,13 +77,15 @@ def to_model(graph: DeployGraph) -> ModelProto:
         if slot in deploy.constants
     ]
     names = [INPUT, *(constant.name for constant in constants)]
-    node = helper.make_node(NETWORK, names, [OUTPUT], name=NETWORK, domain=DOMAIN, steps=_records(graph))
+    node = helper.make_node(NETWORK, names, [OUTPUT], name=NETWORK, domain=DOMAIN)
+    node.attribute.append(helper.make_attribute("version", NETWORK_VERSION))
+    node.attribute.append(helper.make_attribute("steps", _records(graph)))
     net = graph.architecture
     images = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["N", net.image_channels, net.height, net.width])
     logits = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", net.classes])
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
     body = _Body(graph).nodes
-    network = helper.make_function(DOMAIN, NETWORK, names, [OUTPUT], body, opsets, attributes=["steps"])
+    network = helper.make_function(DOMAIN, NETWORK, names, [OUTPUT], body, opsets, attributes=["version", "steps"])
     model = helper.make_model(
         helper.make_graph([node], "bnn_deploy", [images], [logits], constants),
         functions=[binary_conv2d(), network],

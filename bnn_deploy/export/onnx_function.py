@@ -1,4 +1,4 @@
-"""BinaryConv2d, the one operator of ours in an .onnx file, and its meaning in standard operators.
+"""BinaryConv2d, the operator of a binary layer in an .onnx file, and its meaning in standard operators.
 
 The operator is an ONNX *model-local function*: a runtime that knows it (our library for ONNX Runtime) runs its own
 kernel, every other one runs the body below. Both give the exact integer dot product, so both give the same file the

@@ -58,7 +58,8 @@ class OnnxRuntime:
 
     def trace(self, images: Floats) -> Trace:
         """See Runtime.trace. The input signs are those of BinaryConv2d's two inputs, compared as it does. Inner
-        tensors are those of the inlined body, logits those of the file as it is.
+        tensors are those of the inlined body, logits those of the file as it is: with the library, sums are
+        BinaryConv2d's and logits Network's, which has no inner tensors to show.
         """
         constants = {initializer.name: initializer for initializer in self._model.graph.initializer}
         with reading(self._path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnn_deploy import onnx_library_path
+from bnn_deploy import native_folder, onnx_library_path
 from bnn_deploy.errors import RuntimeUnavailable, UnknownName
 from bnn_deploy.runtimes.base import Runtime
 
@@ -62,10 +62,7 @@ def runtime_entry(name: str) -> RuntimeEntry:
 
 
 def _probe_engine() -> None:
-    try:
-        from bnn_deploy import _native  # noqa: F401
-    except ImportError as exc:
-        raise RuntimeUnavailable(f"this package's extension module is not built ({exc}); pip install .") from exc
+    native_folder()
 
 
 def _open_engine(path: Path) -> Runtime:

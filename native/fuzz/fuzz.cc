@@ -33,15 +33,14 @@ Memory exact_copy(const uint8_t* data, size_t size) {
 
 bool repair_header(char* file, size_t size) {
   if (size < kHeaderBytes) return false;
-  const uint32_t version = 1;
   const uint64_t declared = size;
-  std::memcpy(file, "BNN1", 4);
-  std::memcpy(file + 4, &version, sizeof version);
-  std::memcpy(file + 8, &declared, sizeof declared);
-  std::memset(file + 28, 0, kHeaderBytes - 28);
+  std::memcpy(file, kMagic, 4);
+  std::memcpy(file + kVersionAt, &kVersion, sizeof kVersion);
+  std::memcpy(file + kSizeAt, &declared, sizeof declared);
+  std::memset(file + kZerosAt, 0, kHeaderBytes - kZerosAt);
   const uint32_t crc =
       crc32(reinterpret_cast<const uint8_t*>(file) + kHeaderBytes, size - kHeaderBytes);
-  std::memcpy(file + 24, &crc, sizeof crc);
+  std::memcpy(file + kChecksumAt, &crc, sizeof crc);
   return true;
 }
 
@@ -68,7 +67,7 @@ const char* kernel_by_number(uint32_t number) {
 
 uint32_t number_of(const char* file) {
   uint32_t crc;
-  std::memcpy(&crc, file + 24, sizeof crc);
+  std::memcpy(&crc, file + kChecksumAt, sizeof crc);
   return crc;
 }
 

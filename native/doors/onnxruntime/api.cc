@@ -1,27 +1,30 @@
 #include "doors/onnxruntime/api.h"
 
-#include <sched.h>
-
 #include <atomic>
 #include <cstdarg>
 #include <cstdio>
+#include <initializer_list>
 
-#include "engine/clock.h"
-#include "engine/thread_pool.h"
+#include "doors/lock.h"
 
 namespace bnn::ort {
 namespace {
 
-const OrtFunction* api = nullptr;
+std::atomic<const OrtFunction*> api{nullptr};
+
+template <class... Arguments>
+OrtStatus* call_in(const OrtFunction* table, OrtSlot slot, Arguments... arguments) {
+  return reinterpret_cast<OrtStatus* (*)(Arguments...)>(table[slot])(arguments...);
+}
 
 template <class... Arguments>
 OrtStatus* call(OrtSlot slot, Arguments... arguments) {
-  return reinterpret_cast<OrtStatus* (*)(Arguments...)>(api[slot])(arguments...);
+  return call_in(api.load(std::memory_order_relaxed), slot, arguments...);
 }
 
 template <class Argument>
-void release(OrtSlot slot, Argument* argument) {
-  reinterpret_cast<void (*)(Argument*)>(api[slot])(argument);
+void release_by(OrtSlot slot, Argument* argument) {
+  reinterpret_cast<void (*)(Argument*)>(api.load(std::memory_order_relaxed)[slot])(argument);
 }
 
 OrtStatus* read_info(const OrtTensorInfo* info, Tensor* tensor) {
@@ -36,26 +39,44 @@ OrtStatus* read_info(const OrtTensorInfo* info, Tensor* tensor) {
 
 }  // namespace
 
-bool open_api(const OrtApiBase* base, OrtStatus** status) {
-  api = base->get_api(kApiVersion);
-  if (api) return true;
-  api = base->get_api(1);  // kCreateStatus is in all of them
-  *status =
-      fail("bnn_deploy needs ONNX Runtime 1.%u or later, this is %s", kApiVersion, base->version());
-  return false;
+OrtStatus* open_api(const OrtApiBase* base) {
+  const OrtFunction* table = base->get_api(kApiVersion);
+  if (!table) {
+    char message[120];
+    std::snprintf(message, sizeof message,
+                  "bnn_deploy: ONNX Runtime 1.%u or later is needed, this is %s", kApiVersion,
+                  base->version());
+    return call_in(base->get_api(1), kCreateStatus, int(kFail),  // in all of them
+                   static_cast<const char*>(message));
+  }
+  const OrtFunction* before = nullptr;
+  if (api.compare_exchange_strong(before, table) || before == table) return nullptr;
+  return call_in(table, kCreateStatus, int(kFail),
+                 "bnn_deploy: another ONNX Runtime in this process has this library already");
 }
 
 OrtStatus* fail(const char* format, ...) {
   char message[400];
+  const int begin = std::snprintf(message, sizeof message, "bnn_deploy: ");
   va_list arguments;
   va_start(arguments, format);
-  std::vsnprintf(message, sizeof message, format, arguments);
+  std::vsnprintf(message + begin, sizeof message - begin, format, arguments);
   va_end(arguments);
   return call(kCreateStatus, int(kInvalidArgument), static_cast<const char*>(message));
 }
 
+OrtStatus* no_memory(const char* for_what) {
+  char message[80];
+  std::snprintf(message, sizeof message, "bnn_deploy: no memory for %s", for_what);
+  return call(kCreateStatus, int(kFail), static_cast<const char*>(message));
+}
+
+void release(OrtStatus* status) {
+  if (status) release_by(kReleaseStatus, status);
+}
+
 OrtStatus* as_ort(const Status& status) {
-  return status.ok() ? nullptr : fail("bnn_deploy: %s", status.message);
+  return status.ok() ? nullptr : fail("%s", status.message);
 }
 
 OrtStatus* describe(const OrtValue* value, Tensor* tensor) {
@@ -65,7 +86,7 @@ OrtStatus* describe(const OrtValue* value, Tensor* tensor) {
   OrtTensorInfo* info = nullptr;
   BNN_ORT_TRY(call(kGetTensorTypeAndShape, value, &info));
   OrtStatus* status = read_info(info, tensor);
-  release(kReleaseTensorTypeAndShapeInfo, info);
+  release_by(kReleaseTensorTypeAndShapeInfo, info);
   return status;
 }
 
@@ -114,66 +135,18 @@ OrtStatus* parallel_for(const OrtKernelContext* context, void (*work)(void*, siz
   return call(kParallelFor, context, work, count, size_t(0), data);
 }
 
-namespace {
-
-// Threads that have come by, each known by an address of its own.
-struct Muster {
-  std::atomic<const void*> seen[kMaxThreads] = {};
-
-  void sign() {
-    static thread_local char mine;
-    for (std::atomic<const void*>& place : seen) {
-      const void* expected = nullptr;
-      if (place.compare_exchange_strong(expected, &mine) || expected == &mine) return;
+OrtStatus* add_domain(OrtSessionOptions* options) {
+  static Lock lock;
+  static OrtCustomOpDomain* domain = nullptr;  // lives as long as any session: it is never released
+  const Locked locked(&lock);
+  if (!domain) {
+    OrtCustomOpDomain* made = nullptr;
+    BNN_ORT_TRY(call(kCreateCustomOpDomain, "bnn_deploy", &made));
+    for (const OrtCustomOp* op : {&kNetworkOp, &kBinaryConv2dOp}) {
+      BNN_ORT_TRY(call(kCustomOpDomainAdd, made, op));
     }
+    domain = made;
   }
-  int count() const {
-    int threads = 0;
-    while (threads < kMaxThreads && seen[threads]) ++threads;
-    return threads;
-  }
-};
-
-}  // namespace
-
-int count_threads(const OrtKernelContext* context) {
-  cpu_set_t cores;
-  if (sched_getaffinity(0, sizeof cores, &cores) != 0 || CPU_COUNT(&cores) < 2) return 1;
-  Muster muster;
-  OrtStatus* status = parallel_for(
-      context,
-      [](void* data, size_t) {
-        static_cast<Muster*>(data)->sign();
-        // Long enough for a thread that sleeps to come for its share.
-        constexpr int64_t kStayNs = 50'000;
-        for (const int64_t end = clock_ns() + kStayNs; clock_ns() < end;) sched_yield();
-      },
-      size_t(4) * CPU_COUNT(&cores), &muster);
-  if (status) release(kReleaseStatus, status);
-  return status ? 1 : muster.count();
-}
-
-void RuntimeCrew::run(Task task, void* context) {
-  struct Part {
-    Task task;
-    void* context;
-  } part = {task, context};
-  OrtStatus* status = parallel_for(
-      context_,
-      [](void* data, size_t index) {
-        const Part* mine = static_cast<const Part*>(data);
-        mine->task(mine->context, int(index));
-      },
-      size_t(count_), &part);
-  if (status && status_) release(kReleaseStatus, status);
-  if (status && !status_) status_ = status;
-}
-
-OrtStatus* add_domain(OrtSessionOptions* options, const char* name, const OrtCustomOp* const* ops,
-                      size_t count) {
-  OrtCustomOpDomain* domain = nullptr;  // lives as long as any session: it is never released
-  BNN_ORT_TRY(call(kCreateCustomOpDomain, name, &domain));
-  for (size_t i = 0; i < count; ++i) BNN_ORT_TRY(call(kCustomOpDomainAdd, domain, ops[i]));
   return call(kAddCustomOpDomain, options, domain);
 }
 

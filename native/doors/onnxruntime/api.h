@@ -2,7 +2,6 @@
 #pragma once
 
 #include "doors/onnxruntime/abi.h"
-#include "engine/crew.h"
 #include "engine/status.h"
 
 #define BNN_ORT_TRY(call)                                \
@@ -12,12 +11,15 @@
 
 namespace bnn::ort {
 
-// The runtime's table. Null, with the error in *status, when it is older than kApiVersion. Called
-// first; every library of ONNX Runtime is loaded once in a process.
-bool open_api(const OrtApiBase* base, OrtStatus** status);
+// Takes the runtime's table; called first. Refused when the runtime is older than kApiVersion, or
+// when another ONNX Runtime in this process has this library already.
+OrtStatus* open_api(const OrtApiBase* base);
 
-// A status with a message; printf's format.
+// A status whose message begins with "bnn_deploy: "; printf's format.
 __attribute__((format(printf, 1, 2))) OrtStatus* fail(const char* format, ...);
+OrtStatus* no_memory(const char* for_what);
+
+void release(OrtStatus* status);
 
 // The engine's status as the runtime's; null if it is ok.
 OrtStatus* as_ort(const Status& status);
@@ -47,28 +49,10 @@ OrtStatus* output(OrtKernelContext* context, size_t index, const int64_t* dims, 
 OrtStatus* parallel_for(const OrtKernelContext* context, void (*work)(void*, size_t), size_t count,
                         void* data);
 
-// How many threads take part in a parallel_for (the session's intra_op_num_threads), seen by
-// letting them: the API does not say. Takes some hundred microseconds.
-int count_threads(const OrtKernelContext* context);
-
-// The runtime's threads as the engine's.
-class RuntimeCrew final : public Crew {
- public:
-  RuntimeCrew(const OrtKernelContext* context, int threads) : context_(context), count_(threads) {}
-
-  void run(Task task, void* context) override;
-  OrtStatus* status() const { return status_; }  // the first error
-
- private:
-  const OrtKernelContext* context_;
-  int count_;
-  OrtStatus* status_ = nullptr;
-};
-
 // Both operators; they live as long as the library.
 extern const OrtCustomOp kNetworkOp, kBinaryConv2dOp;
 
-OrtStatus* add_domain(OrtSessionOptions* options, const char* name, const OrtCustomOp* const* ops,
-                      size_t count);
+// Adds the domain "bnn_deploy" with both operators to a session. All sessions share one.
+OrtStatus* add_domain(OrtSessionOptions* options);
 
 }  // namespace bnn::ort

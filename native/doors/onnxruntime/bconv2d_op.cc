@@ -20,7 +20,7 @@ OrtStatus* get_exactly(const OrtKernelInfo* info, const char* name, int64_t* val
   size_t found = 0;
   BNN_ORT_TRY(get_ints(info, name, nullptr, &found));
   if (found != count) {
-    return fail("bnn_deploy: BinaryConv2d: %s must hold %zu integers, not %zu", name, count, found);
+    return fail("BinaryConv2d: %s must hold %zu integers, not %zu", name, count, found);
   }
   return get_ints(info, name, values, &found);
 }
@@ -28,7 +28,8 @@ OrtStatus* get_exactly(const OrtKernelInfo* info, const char* name, int64_t* val
 // The engine's step for inputs of one size.
 class Prepared {
  public:
-  OrtStatus* make(const Step& step, const uint64_t* weights);
+  // choice: filled the first time, with the kernel whose tile was fastest.
+  OrtStatus* make(const Step& step, const uint64_t* weights, KernelChoice* choice);
   const Step& step() const { return prepared_.step; }
   uint64_t* bits_row(int y) {
     return in_.rows().bits.row(y) + size_t(step().shape.border()) * words_of(step().shape.in_c);
@@ -45,14 +46,12 @@ class Prepared {
   OwnScratch scratch_;
 };
 
-OrtStatus* Prepared::make(const Step& step, const uint64_t* weights) {
+OrtStatus* Prepared::make(const Step& step, const uint64_t* weights, KernelChoice* choice) {
   Status status;
-  KernelChoice choice{};
-  if (!KernelChoice::parse(nullptr, &choice, &status) ||
-      !choose_kernel(0, step, choice, &prepared_, &status)) {
-    return as_ort(status);
-  }
-  if (!choice.kernel) tune(&prepared_, 1);
+  if (!choice->kernel && !KernelChoice::parse(nullptr, choice, &status)) return as_ort(status);
+  if (!choose_kernel(0, step, *choice, &prepared_, &status)) return as_ort(status);
+  if (!choice->kernel) tune(&prepared_, 1);
+  choice->kernel = prepared_.kernel;
   const size_t channels = size_t(step.shape.out_c);
   std::unique_ptr<float[]> scale(new (std::nothrow) float[2 * channels]());
   for (size_t o = 0; scale && o < channels; ++o) scale[o] = 1.0f;
@@ -65,10 +64,10 @@ OrtStatus* Prepared::make(const Step& step, const uint64_t* weights) {
       scratch_.make(step, in_.as_input())) {
     return nullptr;
   }
-  return fail("bnn_deploy: BinaryConv2d: no memory");
+  return no_memory("BinaryConv2d");
 }
 
-class Bconv2dKernel {
+class BinaryConv2dNode {
  public:
   static constexpr const char* kName = "BinaryConv2d";
   static constexpr size_t kInputs = 3;
@@ -88,10 +87,11 @@ class Bconv2dKernel {
   int64_t pads_[4] = {};  // top, left, bottom, right
   Memory threshold_;      // [in_c]
   Memory weights_;        // canonical
+  KernelChoice choice_ = {};
   std::unique_ptr<Prepared> prepared_;
 };
 
-OrtStatus* Bconv2dKernel::read_shape(const OrtKernelInfo* info) {
+OrtStatus* BinaryConv2dNode::read_shape(const OrtKernelInfo* info) {
   int64_t weights[4], kernel[2], strides[2], group = 0;  // weights: [O, C/group, kh, kw]
   BNN_ORT_TRY(get_exactly(info, "weight_shape", weights, 4));
   BNN_ORT_TRY(get_exactly(info, "kernel_shape", kernel, 2));
@@ -100,17 +100,19 @@ OrtStatus* Bconv2dKernel::read_shape(const OrtKernelInfo* info) {
   BNN_ORT_TRY(get_int(info, "group", &group));
   for (int64_t size : {weights[0], weights[1], weights[2], weights[3], group, strides[0]}) {
     if (size < 1 || size > kMost) {
-      return fail("bnn_deploy: BinaryConv2d: sizes must be 1 to %lld, not %lld",
-                  static_cast<long long>(kMost), static_cast<long long>(size));
+      return fail("BinaryConv2d: sizes must be 1 to %lld, not %lld", static_cast<long long>(kMost),
+                  static_cast<long long>(size));
     }
   }
   if (weights[2] != weights[3] || kernel[0] != weights[2] || kernel[1] != weights[3] ||
       strides[0] != strides[1]) {
-    return fail("bnn_deploy: BinaryConv2d: the kernels are for square windows with one stride");
+    return fail("BinaryConv2d: the kernels are for square windows with one stride");
+  }
+  if (weights[2] % 2 == 0 || weights[2] > kMaxKernel || strides[0] > kMaxStride) {
+    return fail("BinaryConv2d: windows must be odd, up to %d, and strides 1 or 2", kMaxKernel);
   }
   if (weights[1] * group > kMost || weights[0] % group) {
-    return fail("bnn_deploy: BinaryConv2d: %lld groups do not fit weight_shape",
-                static_cast<long long>(group));
+    return fail("BinaryConv2d: %lld groups do not fit weight_shape", static_cast<long long>(group));
   }
   shape_.in_c = int32_t(weights[1] * group);
   shape_.out_c = int32_t(weights[0]);
@@ -120,7 +122,7 @@ OrtStatus* Bconv2dKernel::read_shape(const OrtKernelInfo* info) {
   return nullptr;
 }
 
-OrtStatus* Bconv2dKernel::make(const OrtKernelInfo* info) {
+OrtStatus* BinaryConv2dNode::make(const OrtKernelInfo* info) {
   BNN_ORT_TRY(read_shape(info));
   const int in = shape_.in_c_per_group();
   const size_t taps = size_t(shape_.kernel) * shape_.kernel;
@@ -128,14 +130,14 @@ OrtStatus* Bconv2dKernel::make(const OrtKernelInfo* info) {
   BNN_ORT_TRY(constant_input(info, 1, &threshold));
   BNN_ORT_TRY(constant_input(info, 2, &bits));
   if (threshold.type != kFloat || threshold.elements != size_t(shape_.in_c)) {
-    return fail("bnn_deploy: BinaryConv2d: threshold must hold %d floats", shape_.in_c);
+    return fail("BinaryConv2d: threshold must hold %d floats", shape_.in_c);
   }
   if (bits.type != kUint8 || bits.elements != (shape_.out_c * taps * in + 7) / 8) {
-    return fail("bnn_deploy: BinaryConv2d: weights must hold a bit for each of weight_shape");
+    return fail("BinaryConv2d: weights must hold a bit for each of weight_shape");
   }
   threshold_ = allocate(shape_.in_c * sizeof(float));
   weights_ = allocate_zeroed(shape_.out_c * taps * words_of(in) * sizeof(uint64_t));
-  if (!threshold_ || !weights_) return fail("bnn_deploy: BinaryConv2d: no memory");
+  if (!threshold_ || !weights_) return no_memory("BinaryConv2d");
   std::memcpy(threshold_.get(), threshold.data, shape_.in_c * sizeof(float));
   unpack_weights(static_cast<const uint8_t*>(bits.data), shape_.out_c, in, shape_.kernel,
                  reinterpret_cast<uint64_t*>(weights_.get()));
@@ -143,7 +145,7 @@ OrtStatus* Bconv2dKernel::make(const OrtKernelInfo* info) {
 }
 
 // The kernels pad by TensorFlow's SAME rule.
-OrtStatus* Bconv2dKernel::check_pads(const ConvShape& s) const {
+OrtStatus* BinaryConv2dNode::check_pads(const ConvShape& s) const {
   const auto after = [&](int in, int out, int before) {
     const int reach = (out - 1) * s.stride + s.kernel - in - before;
     return reach > 0 ? reach : 0;
@@ -152,21 +154,21 @@ OrtStatus* Bconv2dKernel::check_pads(const ConvShape& s) const {
                       after(s.in_w, s.out_w, s.pad_left)};
   for (int i = 0; i < 4; ++i) {
     if (pads_[i] != same[i]) {
-      return fail("bnn_deploy: BinaryConv2d: for %dx%d images pads must be %d, %d, %d, %d", s.in_h,
-                  s.in_w, same[0], same[1], same[2], same[3]);
+      return fail("BinaryConv2d: for %dx%d images pads must be %d, %d, %d, %d", s.in_h, s.in_w,
+                  same[0], same[1], same[2], same[3]);
     }
   }
   return nullptr;
 }
 
-OrtStatus* Bconv2dKernel::prepare(int64_t height, int64_t width) {
+OrtStatus* BinaryConv2dNode::prepare(int64_t height, int64_t width) {
   if (prepared_ && prepared_->step().shape.in_h == height &&
       prepared_->step().shape.in_w == width) {
     return nullptr;
   }
   if (height < 1 || height > kMost || width < 1 || width > kMost) {
-    return fail("bnn_deploy: BinaryConv2d: images of %lldx%lld are no images",
-                static_cast<long long>(height), static_cast<long long>(width));
+    return fail("BinaryConv2d: images of %lldx%lld are no images", static_cast<long long>(height),
+                static_cast<long long>(width));
   }
   Step step{};
   step.kind = StepKind::kBconv2d;
@@ -180,18 +182,18 @@ OrtStatus* Bconv2dKernel::prepare(int64_t height, int64_t width) {
   if (!check_step(0, &step, &status)) return as_ort(status);
   BNN_ORT_TRY(check_pads(step.shape));
   std::unique_ptr<Prepared> prepared(new (std::nothrow) Prepared);
-  if (!prepared) return fail("bnn_deploy: BinaryConv2d: no memory");
-  BNN_ORT_TRY(prepared->make(step, reinterpret_cast<const uint64_t*>(weights_.get())));
+  if (!prepared) return no_memory("BinaryConv2d");
+  BNN_ORT_TRY(prepared->make(step, reinterpret_cast<const uint64_t*>(weights_.get()), &choice_));
   prepared_ = std::move(prepared);
   return nullptr;
 }
 
-OrtStatus* Bconv2dKernel::compute(OrtKernelContext* context) {
+OrtStatus* BinaryConv2dNode::compute(OrtKernelContext* context) {
   const Locked locked(&one_at_a_time_);
   Tensor images{};
   BNN_ORT_TRY(input(context, 0, &images));
   if (images.rank != 4 || images.dims[1] != shape_.in_c) {
-    return fail("bnn_deploy: BinaryConv2d: images must be [N, %d, H, W]", shape_.in_c);
+    return fail("BinaryConv2d: images must be [N, %d, H, W]", shape_.in_c);
   }
   BNN_ORT_TRY(prepare(images.dims[2], images.dims[3]));
   const ConvShape& s = prepared_->step().shape;
@@ -208,7 +210,7 @@ OrtStatus* Bconv2dKernel::compute(OrtKernelContext* context) {
 }
 
 // One image; a row is a task of the runtime's threads.
-OrtStatus* Bconv2dKernel::run(OrtKernelContext* context, const float* image, float* dots) {
+OrtStatus* BinaryConv2dNode::run(OrtKernelContext* context, const float* image, float* dots) {
   struct Job {
     Prepared* prepared;
     const float *image, *threshold;
@@ -236,6 +238,6 @@ OrtStatus* Bconv2dKernel::run(OrtKernelContext* context, const float* image, flo
 
 }  // namespace
 
-const OrtCustomOp kBinaryConv2dOp = describe_op<Bconv2dKernel>();
+const OrtCustomOp kBinaryConv2dOp = describe_op<BinaryConv2dNode>();
 
 }  // namespace bnn::ort

@@ -3,9 +3,6 @@
 
 extern "C" __attribute__((visibility("default"))) bnn::ort::OrtStatus* RegisterCustomOps(
     bnn::ort::OrtSessionOptions* options, const bnn::ort::OrtApiBase* base) {
-  using namespace bnn::ort;
-  OrtStatus* status = nullptr;
-  if (!open_api(base, &status)) return status;
-  const OrtCustomOp* const ops[] = {&kNetworkOp, &kBinaryConv2dOp};
-  return add_domain(options, "bnn_deploy", ops, 2);
+  bnn::ort::OrtStatus* status = bnn::ort::open_api(base);
+  return status ? status : bnn::ort::add_domain(options);
 }

@@ -4,17 +4,20 @@
 //   inputs   images float32 [N, C, H, W], then the constants of every step, in the order of their
 //            slots (docs/bnn-format.md); all initializers
 //   output   logits float32 [N, classes]
-//   steps    attribute, integers: 13 for each step, the first 13 of its .bnn record
+//   version  attribute, 1: another one has other inputs or attributes
+//   steps    attribute, integers: kRecordFields for each step, the first ones of its .bnn record
 //
 // Weights of a convolution are [O, C/g, k, k] as ONNX has them; those of a binary one are a bit
 // each, uint8 [ceil(bits / 8)], least significant first, bit = (w < 0).
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "doors/lock.h"
 #include "doors/onnxruntime/layout.h"
 #include "doors/onnxruntime/op.h"
+#include "doors/onnxruntime/runtime_crew.h"
 #include "engine/bnn_format.h"
 #include "engine/bnn_image.h"
 #include "engine/network.h"
@@ -22,7 +25,8 @@
 namespace bnn::ort {
 namespace {
 
-constexpr size_t kFields = 13;  // of a record, without its zeros
+constexpr int64_t kNodeVersion = 1;  // of the attributes and inputs
+constexpr int kCounts = 3;           // of the runtime's threads, in the first runs: one may be late
 
 bool is_binary_weights(const Step& step, int slot) {
   return step.kind == StepKind::kBconv2d && slot == kWeights;
@@ -66,9 +70,8 @@ OrtStatus* read_constants(const OrtKernelInfo* info, const Step* steps, int coun
       Tensor tensor{};
       BNN_ORT_TRY(constant_input(info, index, &tensor));
       if (!is_constant_of(steps[i], slot, tensor)) {
-        return fail(
-            "bnn_deploy: Network: step %d: input %zu is not its %s: %zu elements of type %d", i,
-            index, slot_name(slot), tensor.elements, tensor.type);
+        return fail("Network: step %d: input %zu is not its %s: %zu elements of type %d", i, index,
+                    slot_name(slot), tensor.elements, tensor.type);
       }
       if (image) copy_constant(steps[i], slot, tensor, image->constant(i, slot));
       ++index;
@@ -77,10 +80,10 @@ OrtStatus* read_constants(const OrtKernelInfo* info, const Step* steps, int coun
   size_t inputs = 0;
   BNN_ORT_TRY(input_count(info, &inputs));
   if (inputs == index) return nullptr;
-  return fail("bnn_deploy: Network: its steps have %zu inputs, the node has %zu", index, inputs);
+  return fail("Network: its steps have %zu inputs, the node has %zu", index, inputs);
 }
 
-class NetworkKernel {
+class NetworkNode {
  public:
   static constexpr const char* kName = "Network";
   static constexpr size_t kInputs = 2;
@@ -96,45 +99,50 @@ class NetworkKernel {
   OrtStatus* run(OrtKernelContext* context, const Tensor& images, float* logits);
 
   Lock one_at_a_time_;
-  BnnImage image_;  // until the first run shows how many threads there are
-  bool threads_known_ = false;
+  BnnImage image_;  // until the first runs have shown how many threads there are
+  int counts_ = 0;
   std::unique_ptr<Network> network_;
   Memory pixels_;  // one image, channels last
 };
 
-OrtStatus* NetworkKernel::read_steps(const OrtKernelInfo* info, std::unique_ptr<Step[]>* steps,
-                                     int* count) {
+OrtStatus* NetworkNode::read_steps(const OrtKernelInfo* info, std::unique_ptr<Step[]>* steps,
+                                   int* count) {
+  int64_t version = 0;
+  BNN_ORT_TRY(get_int(info, "version", &version));
+  if (version != kNodeVersion) {
+    return fail("Network: expected version %lld, got %lld: a newer library may know it",
+                static_cast<long long>(kNodeVersion), static_cast<long long>(version));
+  }
   size_t size = 0;
   BNN_ORT_TRY(get_ints(info, "steps", nullptr, &size));
-  if (size == 0 || size % kFields || size / kFields > kMaxSteps) {
-    return fail(
-        "bnn_deploy: Network: steps must hold 13 integers for each of 1 to %u steps, not %zu",
-        kMaxSteps, size);
+  if (size == 0 || size % kRecordFields || size / kRecordFields > kMaxSteps) {
+    return fail("Network: steps must hold %zu integers for each of 1 to %u steps, not %zu",
+                kRecordFields, kMaxSteps, size);
   }
-  *count = int(size / kFields);
+  *count = int(size / kRecordFields);
   std::unique_ptr<int64_t[]> values(new (std::nothrow) int64_t[size]);
   steps->reset(new (std::nothrow) Step[*count]());
-  if (!values || !*steps) return fail("bnn_deploy: no memory for %d steps", *count);
+  if (!values || !*steps) return no_memory("steps");
   BNN_ORT_TRY(get_ints(info, "steps", values.get(), &size));
   for (int i = 0; i < *count; ++i) {
     int32_t fields[kRecordInts] = {};
-    for (size_t f = 0; f < kFields; ++f) {
-      const int64_t value = values[i * kFields + f];
+    for (size_t f = 0; f < kRecordFields; ++f) {
+      const int64_t value = values[i * kRecordFields + f];
       fields[f] = int32_t(value);
       if (fields[f] != value)
-        return fail("bnn_deploy: Network: step %d: %lld is no 32-bit integer", i,
+        return fail("Network: step %d: %lld is no 32-bit integer", i,
                     static_cast<long long>(value));
     }
     Status status;
     if (!read_record(i, fields, &(*steps)[i], &status)) return as_ort(status);
   }
   if ((*steps)[*count - 1].kind != StepKind::kLinear) {
-    return fail("bnn_deploy: Network: the last step must be linear");
+    return fail("Network: the last step must be linear");
   }
   return nullptr;
 }
 
-OrtStatus* NetworkKernel::make(const OrtKernelInfo* info) {
+OrtStatus* NetworkNode::make(const OrtKernelInfo* info) {
   std::unique_ptr<Step[]> steps;
   int count = 0;
   BNN_ORT_TRY(read_steps(info, &steps, &count));
@@ -146,28 +154,28 @@ OrtStatus* NetworkKernel::make(const OrtKernelInfo* info) {
   image_.seal();
   BNN_ORT_TRY(load(1));
   pixels_ = allocate(network_->image_values() * sizeof(float));
-  return pixels_ ? nullptr : fail("bnn_deploy: no memory for an image");
+  return pixels_ ? nullptr : no_memory("an image");
 }
 
-OrtStatus* NetworkKernel::load(int threads) {
+OrtStatus* NetworkNode::load(int threads) {
   LoadOptions options;
   options.threads = threads;
   options.own_threads = false;
   Status status;
-  network_ = Network::load(image_.data(), image_.size(), options, &status);
+  std::unique_ptr<Network> network = Network::load(image_.data(), image_.size(), options, &status);
+  if (network) network_ = std::move(network);
   return as_ort(status);
 }
 
-OrtStatus* NetworkKernel::find_threads(const OrtKernelContext* context) {
-  if (threads_known_) return nullptr;
+OrtStatus* NetworkNode::find_threads(const OrtKernelContext* context) {
+  if (counts_ == kCounts) return nullptr;
   const int threads = count_threads(context);
-  if (threads > 1) BNN_ORT_TRY(load(threads));
-  image_ = BnnImage();
-  threads_known_ = true;
+  if (threads > network_->threads()) BNN_ORT_TRY(load(threads));
+  if (++counts_ == kCounts) image_ = BnnImage();
   return nullptr;
 }
 
-OrtStatus* NetworkKernel::compute(OrtKernelContext* context) {
+OrtStatus* NetworkNode::compute(OrtKernelContext* context) {
   const Locked locked(&one_at_a_time_);
   BNN_ORT_TRY(find_threads(context));
   Tensor images{};
@@ -175,7 +183,7 @@ OrtStatus* NetworkKernel::compute(OrtKernelContext* context) {
   const ConvShape& s = network_->step(0).step.shape;
   if (images.rank != 4 || images.dims[1] != s.in_c || images.dims[2] != s.in_h ||
       images.dims[3] != s.in_w) {
-    return fail("bnn_deploy: Network: images must be [N, %d, %d, %d]", s.in_c, s.in_h, s.in_w);
+    return fail("Network: images must be [N, %d, %d, %d]", s.in_c, s.in_h, s.in_w);
   }
   const int64_t shape[] = {images.dims[0], int64_t(network_->result_values())};
   float* logits = nullptr;
@@ -183,7 +191,7 @@ OrtStatus* NetworkKernel::compute(OrtKernelContext* context) {
   return run(context, images, logits);
 }
 
-OrtStatus* NetworkKernel::run(OrtKernelContext* context, const Tensor& images, float* logits) {
+OrtStatus* NetworkNode::run(OrtKernelContext* context, const Tensor& images, float* logits) {
   const ConvShape& s = network_->step(0).step.shape;
   float* pixels = reinterpret_cast<float*>(pixels_.get());
   RuntimeCrew crew(context, network_->threads());
@@ -197,6 +205,6 @@ OrtStatus* NetworkKernel::run(OrtKernelContext* context, const Tensor& images, f
 
 }  // namespace
 
-const OrtCustomOp kNetworkOp = describe_op<NetworkKernel>();
+const OrtCustomOp kNetworkOp = describe_op<NetworkNode>();
 
 }  // namespace bnn::ort

@@ -29,7 +29,7 @@ OrtCustomOp describe_op() {
   op.create_kernel_v2 = [](const OrtCustomOp*, const OrtFunction*, const OrtKernelInfo* info,
                            void** result) -> OrtStatus* {
     std::unique_ptr<Kernel> kernel(new (std::nothrow) Kernel);
-    if (!kernel) return fail("bnn_deploy: no memory for a %s", Kernel::kName);
+    if (!kernel) return no_memory(Kernel::kName);
     BNN_ORT_TRY(kernel->make(info));
     *result = kernel.release();
     return nullptr;
