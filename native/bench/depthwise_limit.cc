@@ -6,7 +6,8 @@
 //   real        the kernel
 //
 // Each on whole images and on so few rows that they fit the first-level cache beside their output.
-// One JSON line each; `cycle_samples_ns` is the clock between the samples.
+// One JSON line each; the last one is the clock, a chain of dependent additions between the
+// samples.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -111,7 +112,7 @@ void print(const char* key, const std::vector<int64_t>& samples_ns, JsonLine* js
 }
 
 int measure(int samples) {
-  constexpr int64_t kIterations = 40, kAddLoops = 400;
+  constexpr int64_t kIterations = 40, kAddLoops = 1000;
   const Way ways[] = {way<Registers>("registers"), way<Aligned>("aligned"),
                       way<Avx512Bits>("real")};
   const struct {
@@ -132,7 +133,7 @@ int measure(int samples) {
       contestant.samples_ns.push_back(contestant.layer.sample_ns(kIterations));
     }
     const int64_t start = now_ns();
-    for (int k = 0; k < kAddLoops; ++k) run_dependent_adds(1);
+    run_dependent_adds(kAddLoops);
     clock_ns.push_back(now_ns() - start);
   }
   for (const Contestant& contestant : all) {

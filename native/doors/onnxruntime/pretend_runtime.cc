@@ -109,7 +109,9 @@ OrtStatus* get_output(OrtKernelContext* context, size_t, const int64_t* dims, si
 OrtStatus* parallel_for(const OrtKernelContext* context, void (*work)(void*, size_t), size_t count,
                         size_t, void* data) {
   std::atomic<size_t> next{0};
+  std::atomic<int> missing{context->threads};
   const auto take = [&] {
+    for (--missing; missing > 0;) std::this_thread::yield();  // all are awake, as in a pool
     for (size_t i = next++; i < count; i = next++) work(data, count - 1 - i);
   };
   std::vector<std::thread> others;

@@ -14,7 +14,7 @@ constexpr int64_t kMusterNs = 500'000;  // a thread that sleeps needs some 50 us
 
 // Threads that have come by, each known by an address of its own.
 struct Muster {
-  int64_t end_ns = clock_ns() + kMusterNs;
+  std::atomic<int64_t> end_ns{0};  // set by the first
   std::atomic<const void*> seen[kMaxThreads] = {};
 
   void sign() {
@@ -40,6 +40,8 @@ int count_threads(const OrtKernelContext* context) {
       [](void* data, size_t) {
         Muster* muster = static_cast<Muster*>(data);
         muster->sign();
+        int64_t unset = 0;
+        muster->end_ns.compare_exchange_strong(unset, clock_ns() + kMusterNs);
         while (clock_ns() < muster->end_ns) sched_yield();  // leave the rest to the others
       },
       kMaxThreads, &muster);
