@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from common import HERE, progress, write_results
+from onnx_door import session
 
 import bnn_deploy
 from bnn_deploy.engine.invented import invented_graph
@@ -34,15 +35,6 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE_BYTES
 
 
-def cycle(model: bytes, images: np.ndarray) -> None:
-    """One session's life."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 2
-    options.register_custom_ops_library(str(bnn_deploy.onnx_library_path()))
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    session.run(None, {"images": images})
-
-
 def main() -> int:
     """The command line; exit code 1 when memory grew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -54,7 +46,7 @@ def main() -> int:
     images = np.zeros((1, net.image_channels, net.height, net.width), np.float32)
     start, resident = time.monotonic(), []
     for index in range(options.cycles):
-        cycle(model, images)
+        session(model, bnn_deploy.onnx_library_path(), threads=2).run(None, {"images": images})
         if (index + 1) % max(1, options.cycles // 10) == 0:
             resident.append(resident_bytes())
             progress(f"{index + 1} cycles, {resident[-1] / 1e6:.1f} MB resident")

@@ -26,7 +26,7 @@ from bnn_deploy.architecture import Architecture
 from bnn_deploy.engine.bnn_file import write_bnn
 from bnn_deploy.engine.invented import invented_graph
 from bnn_deploy.engine.network import Network
-from bnn_deploy.export.onnx import export_onnx
+from bnn_deploy.export.onnx import to_model
 from bnn_deploy.references import reference
 from bnn_deploy.space import load_space
 
@@ -36,26 +36,26 @@ SAMPLE_NS = 10_000_000
 WAYS = ("engine", "library", "stock")
 
 
-def session(path: Path, library: Path | None) -> onnxruntime.InferenceSession:
-    """One thread, which stays where it is: the pool of one has no workers."""
+def session(model: bytes, library: Path | None, threads: int = 1) -> onnxruntime.InferenceSession:
+    """One thread stays where it is: the pool of one has no workers."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     if library:
         options.register_custom_ops_library(str(library))
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def ways(architecture: Architecture, folder: Path) -> dict[str, Callable[[], object]]:
     """One call of each of WAYS."""
     graph = invented_graph(architecture, seed=0)
     write_bnn(folder / "model.bnn", graph)
-    export_onnx(graph, folder / "model.onnx")
+    model = to_model(graph).SerializeToString()
     shape = (1, architecture.height, architecture.width, architecture.image_channels)
     images = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     planes = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     network = Network.open(folder / "model.bnn")
-    fast = session(folder / "model.onnx", bnn_deploy.onnx_library_path())
-    stock = session(folder / "model.onnx", None)
+    fast = session(model, bnn_deploy.onnx_library_path())
+    stock = session(model, None)
     if not np.array_equal(fast.run(None, {"images": planes})[0], network.run(images).reshape(1, -1)):
         raise SystemExit("the library's answer is not the engine's")
     return {

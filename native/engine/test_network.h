@@ -8,6 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "engine/bnn_format.h"
+#include "engine/bnn_image.h"
 #include "engine/crc32.h"
 #include "engine/invent.h"
 #include "engine/network.h"
@@ -40,49 +42,30 @@ inline Step plain(StepKind kind, int size, int in_c, int out_c) {
 
 inline void set_crc(Bytes* file) {
   uint8_t* bytes = reinterpret_cast<uint8_t*>(file->data());
-  const uint32_t crc = crc32(bytes + 64, file->size() * 8 - 64);
-  std::memcpy(bytes + 24, &crc, sizeof crc);
+  const uint32_t crc = crc32(bytes + kHeaderBytes, file->size() * 8 - kHeaderBytes);
+  std::memcpy(bytes + kChecksumAt, &crc, sizeof crc);
 }
 
-// The .bnn file of these steps with invented constants (docs/bnn-format.md).
+// The .bnn file of these steps with invented constants.
 inline Bytes encode(const std::vector<Step>& steps, uint64_t seed) {
-  Bytes file((64 + 128 * steps.size()) / 8);
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const Step& step = steps[i];
-    const ConvShape& s = step.shape;
-    const int32_t flags = step.rprelu | step.float_out << 1 | step.bits_out << 2;
-    const int32_t fields[16] = {int32_t(step.kind),
-                                s.in_h,
-                                s.in_w,
-                                s.in_c,
-                                s.out_h,
-                                s.out_w,
-                                s.out_c,
-                                s.kernel,
-                                s.stride,
-                                s.groups,
-                                int32_t(step.shortcut),
-                                flags,
-                                step.border};
-    InventedConstants invented;
-    if (!invented.make(step, seed + i)) std::abort();
-    uint64_t offsets[8] = {};
-    for (int slot = 0; slot < kSlots; ++slot) {
-      const size_t bytes = constant_bytes(step, slot);
-      if (bytes == 0) continue;
-      offsets[slot] = file.size() * 8;
-      file.resize(file.size() + (bytes + 63) / 64 * 8);
-      std::memcpy(reinterpret_cast<char*>(file.data()) + offsets[slot],
-                  invented.constants.slot[slot], bytes);
-    }
-    std::memcpy(file.data() + 8 + 16 * i, fields, sizeof fields);
-    std::memcpy(file.data() + 8 + 16 * i + 8, offsets, sizeof offsets);
+  BnnImage image;
+  Status status;
+  if (!image.make(steps.data(), int(steps.size()), &status)) {
+    std::printf("%s\n", status.message);
+    std::abort();
   }
-  const uint32_t header[8] = {0x314E4E42, 1, uint32_t(file.size() * 8), 0, uint32_t(steps.size()),
-                              1};
-  std::memcpy(file.data(), header, sizeof header);
-  set_crc(&file);
-  return file;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    InventedConstants invented;
+    if (!invented.make(steps[i], seed + i)) std::abort();
+    for (int slot = 0; slot < kSlots; ++slot) {
+      void* constant = image.constant(int(i), slot);
+      if (!constant) continue;
+      std::memcpy(constant, invented.constants.slot[slot], constant_bytes(steps[i], slot));
+    }
+  }
+  image.seal();
+  const uint64_t* words = static_cast<const uint64_t*>(image.data());
+  return Bytes(words, words + image.size() / sizeof *words);
 }
 
 inline std::unique_ptr<Network> load(const Bytes& file, const LoadOptions& options,

@@ -9,6 +9,7 @@
 #include "doors/onnxruntime/test_nodes.h"
 #include "engine/bnn_image.h"
 #include "engine/invent.h"
+#include "engine/test_network.h"
 #include "fuzz/fuzz.h"
 
 namespace bnn::ort {
@@ -71,13 +72,7 @@ bool complete(const BnnFile& file, BnnImage* image) {
                      false,
                      0});
     constants.push_back(Constants{});
-    steps.push_back({StepKind::kLinear,
-                     {1, 1, last.out_c, 1, 1, 3, 1, 1, 1, 0, 0},
-                     Shortcut::kNone,
-                     false,
-                     true,
-                     false,
-                     0});
+    steps.push_back(plain(StepKind::kLinear, 1, last.out_c, 3));
     if (!invented.make(steps.back(), 7)) return false;
     constants.push_back(invented.constants);
   }

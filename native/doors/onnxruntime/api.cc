@@ -107,8 +107,7 @@ OrtStatus* constant_input(const OrtKernelInfo* info, size_t index, Tensor* tenso
   const OrtValue* value = nullptr;
   BNN_ORT_TRY(call(kGetConstantInput, info, index, &is_constant, &value));
   if (!is_constant || !value) {
-    return fail("bnn_deploy: input %zu must be an initializer: it is prepared once, at load",
-                index);
+    return fail("input %zu must be an initializer: it is prepared once, at load", index);
   }
   return describe(value, tensor);
 }
@@ -116,7 +115,7 @@ OrtStatus* constant_input(const OrtKernelInfo* info, size_t index, Tensor* tenso
 OrtStatus* input(const OrtKernelContext* context, size_t index, Tensor* tensor) {
   const OrtValue* value = nullptr;
   BNN_ORT_TRY(call(kGetInput, context, index, &value));
-  if (!value) return fail("bnn_deploy: input %zu is missing", index);
+  if (!value) return fail("input %zu is missing", index);
   return describe(value, tensor);
 }
 

@@ -1,6 +1,6 @@
-// The part of the C++ library's runtime that a plug-in needs. A runtime that loads it may bring any
-// C++ library, or none; with these functions the plug-in needs the C library alone. An allocation
-// that would throw is missing here on purpose: it does not link.
+// Memory of the C++ library's runtime, for what is linked without that library: the board binary
+// and plug-ins, which a runtime with any C++ library, or none, may load. An allocation that would
+// throw is not here: a plug-in that needs one does not link.
 #include <cstdlib>
 #include <new>
 
