@@ -164,6 +164,8 @@ class _Rules:
                 bits = self.quantize(name, step, before, values)
                 output = self.bconv2d(name, deploy, bits)
                 return self.rprelu(name, deploy, self.shortcut(name, step, output, values))
+            case StepKind.PACK:
+                raise ExportError(f"step {index} ({step.key}): the planner has no such step")
 
     def conv2d(self, name: str, deploy: DeployStep, values: int) -> int:
         """Float convolution with zero padding: CONV_2D; weights are [O, k, k, C/g] here and there."""

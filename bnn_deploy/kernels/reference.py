@@ -96,7 +96,7 @@ def run_step(deploy: DeployStep, values: Floats, bits: npt.NDArray[np.int8] | No
     if step.kind is StepKind.GLOBAL_AVGPOOL:
         return Traced(None, values.mean(axis=(0, 1), dtype=np.float64, keepdims=True).astype(np.float32), None)
     if step.kind is StepKind.PACK:
-        return Traced(None, values, signs(values - deploy.constants["threshold"]))
+        return Traced(None, values, signs(values - deploy.constants["threshold"].astype(np.float32)))
     if step.kind is StepKind.LINEAR:
         out = values.astype(np.float64) @ constant["weights"].T + constant["bias"]
         return Traced(None, out.astype(np.float32), None)
