@@ -13,46 +13,66 @@ class Claims {
   explicit Claims(const Graph& graph)
       : graph_(graph),
         taken_(new (std::nothrow) bool[size_t(graph.nodes())]()),
-        read_(new (std::nothrow) bool[size_t(graph.tensors())]()) {}
-  bool has_memory() const { return taken_ && read_; }
+        by_step_(new (std::nothrow) bool[size_t(graph.tensors())]()),
+        by_runtime_(new (std::nothrow) bool[size_t(graph.tensors())]()) {}
+  bool has_memory() const { return taken_ && by_step_ && by_runtime_; }
 
-  void make();
+  void make() {
+    take_steps();
+    take_ends();
+  }
   bool taken(int node) const { return taken_[node]; }
 
  private:
   void take(const StepMatch& match);
-  bool is_taken(int tensor) const {
-    const int node = graph_.tensor(tensor).producer;
-    return node >= 0 && taken_[node];
-  }
+  bool take_step(const Node& node);
+  void take_steps();
+  void take_ends();
 
   const Graph& graph_;
   std::unique_ptr<bool[]> taken_;
-  std::unique_ptr<bool[]> read_;  // of a tensor: whether a step that is taken begins with it
+  std::unique_ptr<bool[]> by_step_, by_runtime_;  // of a tensor: who reads it
 };
 
 void Claims::take(const StepMatch& match) {
   for (int i = 0; i < match.node_count; ++i) taken_[match.nodes[i] - &graph_.node(0)] = true;
-  read_[match.input] = true;
+  by_step_[match.input] = true;
 }
 
-void Claims::make() {
+// A convolution and what ends it. A real-valued one must lead to a step, and nowhere else.
+bool Claims::take_step(const Node& node) {
+  StepMatch match;
+  if (!match_step(graph_, node.output, &match) || !match.step.convolves()) return false;
+  const bool real = match.step.kind == StepKind::kConv2d;
+  if (real && (!by_step_[node.output] || by_runtime_[node.output])) return false;
+  take(match);
+  return true;
+}
+
+// From the end on: a step is the longest one that ends in a tensor which somebody reads.
+void Claims::take_steps() {
+  for (int i = graph_.nodes() - 1; i >= 0; --i) {
+    const Node& node = graph_.node(i);
+    if (node.usable) {
+      const bool needed = by_step_[node.output] || by_runtime_[node.output];
+      if (!needed && graph_.readers(node.output) > 0) continue;  // inside a step
+      if (take_step(node)) continue;
+      if (is_ours(node.op)) taken_[i] = true;
+    }
+    for (int k = 0; k < node.input_count; ++k) {
+      if (graph_.is_tensor(node.inputs[k])) by_runtime_[node.inputs[k]] = true;
+    }
+  }
+}
+
+// Pools and linear layers behind a step.
+void Claims::take_ends() {
   StepMatch match;
   for (int i = 0; i < graph_.nodes(); ++i) {
     const Node& node = graph_.node(i);
-    if (!node.usable) continue;
-    if (is_ours(node.op)) taken_[i] = true;
-    if (!match_step(graph_, node.output, &match)) continue;
-    const bool binary = match.step.kind == StepKind::kBconv2d;
-    const bool whole =
-        match.step.kind == StepKind::kGlobalAvgpool || match.step.kind == StepKind::kLinear;
-    if (binary || (whole && is_taken(match.input))) take(match);
-  }
-  for (int i = graph_.nodes() - 1; i >= 0; --i) {
-    const Node& node = graph_.node(i);
-    if (!node.usable || !read_[node.output] || taken_[i]) continue;
-    if (match_step(graph_, node.output, &match) && match.step.kind == StepKind::kConv2d)
-      take(match);
+    if (!node.usable || taken_[i] || !match_step(graph_, node.output, &match)) continue;
+    const int before = graph_.tensor(match.input).producer;
+    if (!match.step.convolves() && before >= 0 && taken_[before]) take(match);
   }
 }
 

@@ -95,7 +95,8 @@ bool Graph::read(TfLiteContext* context, const int* nodes, int count, Refusal re
   tensor_count_ = int(std::min(context->tensors_size, size_t(kMostTensors)));
   nodes_.reset(new (std::nothrow) Node[size_t(count)]());
   tensors_.reset(new (std::nothrow) Tensor[size_t(tensor_count_)]);
-  if (!nodes_ || !tensors_) {
+  readers_.reset(new (std::nothrow) int[size_t(tensor_count_)]());
+  if (!nodes_ || !tensors_ || !readers_) {
     return status->fail(Code::kNoMemory, "no memory for a graph of %d nodes", count);
   }
   for (int i = 0; i < count; ++i) {
@@ -117,6 +118,9 @@ bool Graph::read_node(TfLiteContext* context, int index, Refusal refuse, Node* n
   node->index = index;
   node->input_count = std::min(from->inputs->size, kMaxInputs);
   std::copy_n(from->inputs->data, node->input_count, node->inputs);
+  for (int i = 0; i < from->inputs->size; ++i) {
+    if (is_tensor(from->inputs->data[i])) ++readers_[from->inputs->data[i]];
+  }
   node->output = from->outputs->size == 1 ? from->outputs->data[0] : kOptionalTensor;
   Status why;
   if (!read_options(*registration, *from, node, &why)) {

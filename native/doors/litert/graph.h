@@ -107,6 +107,8 @@ class Graph {
   const Tensor& tensor(int index) const { return tensors_[index]; }
   int tensors() const { return tensor_count_; }
   bool is_tensor(int index) const { return index >= 0 && index < tensor_count_; }
+  // How many inputs of nodes, usable or not, a tensor is.
+  int readers(int index) const { return readers_[index]; }
   // The usable node that computes a tensor, if it is one of `op`; else null.
   const Node* producer(int tensor, Op op) const;
 
@@ -117,6 +119,7 @@ class Graph {
   int count_ = 0, tensor_count_ = 0;
   std::unique_ptr<Node[]> nodes_;
   std::unique_ptr<Tensor[]> tensors_;
+  std::unique_ptr<int[]> readers_;
 };
 
 // 32-bit words of packed channels, as the files have them.

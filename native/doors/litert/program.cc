@@ -4,6 +4,7 @@
 #include <new>
 
 #include "doors/litert/bit_ops.h"
+#include "doors/litert/float_ops.h"
 #include "doors/litert/steps.h"
 
 namespace bnn::litert {
@@ -15,6 +16,7 @@ constexpr int kMostChain = 4096;  // steps, as in a .bnn file
 
 bool Program::build(const Graph& graph, const int* outputs, int count, const LoadOptions& options,
                     Status* status) {
+  graph_ = &graph;
   options_ = options;
   count_ = 0;
   units_.reset(new (std::nothrow) Unit[size_t(graph.nodes())]());
@@ -52,7 +54,7 @@ bool Program::add_node(const Graph& graph, const Node& node, Status* status) {
   unit.output = node.output;
   unit.from = graph.tensor(unit.input);
   unit.to = graph.tensor(unit.output);
-  unit.window = node.window;
+  unit.node = &node;
   if (node.op != Op::kBconv2d) return true;
   KernelChoice choice{};
   unit.bconv2d.reset(new (std::nothrow) Bconv2dOp);
@@ -102,12 +104,15 @@ void Program::run_unit(const Unit& unit, const void* in, void* out, Crew* crew) 
     case Op::kDequantize:
       return run_dequantize(unit.to, unit.to.shape, in, out);
     case Op::kBMaxPool2d:
-      return run_bmaxpool2d(unit.window, unit.from.shape, unit.to.shape, in, out);
+      return run_bmaxpool2d(unit.node->window, unit.from.shape, unit.to.shape, in, out);
     case Op::kBconv2d:
       return unit.bconv2d->run(in, out, crew);
-    default:
+    case Op::kOther:
       return unit.chain->run(static_cast<const float*>(in), static_cast<float*>(out),
                              unit.from.shape.dims[0], crew);
+    default:
+      return run_float_op(*graph_, *unit.node, static_cast<const float*>(in),
+                          static_cast<float*>(out));
   }
 }
 

@@ -13,7 +13,7 @@ namespace bnn::litert {
 class Program {
  public:
   // outputs: the tensors that the runtime wants; what the program reads from outside is there when
-  // it runs. False: `status` says why.
+  // it runs. The graph must outlive this. False: `status` says why.
   bool build(const Graph& graph, const int* outputs, int count, const LoadOptions& options,
              Status* status);
 
@@ -26,7 +26,7 @@ class Program {
     Op op;  // kOther: a chain
     int input, output;
     Tensor from, to;  // types and shapes
-    Window window;
+    const Node* node;
     std::unique_ptr<Chain> chain;
     std::unique_ptr<Bconv2dOp> bconv2d;
   };
@@ -36,6 +36,7 @@ class Program {
   bool place_inner(const Graph& graph, const int* outputs, int count, Status* status);
   void run_unit(const Unit& unit, const void* in, void* out, Crew* crew) const;
 
+  const Graph* graph_ = nullptr;
   LoadOptions options_;
   int count_ = 0;
   std::unique_ptr<Unit[]> units_;

@@ -10,14 +10,14 @@ namespace bnn::litert {
 
 class Steps {
  public:
-  // outputs: the tensors that must be there in the end. False: no memory, or one of them is
-  // computed by a builtin operator that is in no step.
+  // outputs: the tensors that must be there in the end. False: no memory, or a node that should
+  // compute one of them cannot.
   bool find(const Graph& graph, const int* outputs, int count, Status* status);
 
   // Whether a tensor of the graph is computed and whole.
   bool is_whole(int tensor) const { return whole_[tensor]; }
-  // Whether a whole tensor's node, one of ours, computes it on its own: no chain ends there, for a
-  // chain ends in floats.
+  // Whether a whole tensor's node computes it on its own: no chain ends there, for a chain ends in
+  // floats.
   bool is_alone(const Graph& graph, int node) const;
   // The chain that ends in the output of a node: its steps, the first one first, at most `room`;
   // how many. The first one reads whole floats. Bits that are whole, too, are computed again.
