@@ -18,7 +18,7 @@ import numpy.typing as npt
 import bnn_deploy
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.tflite import padded_channels
+from bnn_deploy.export.small_groups import OWN_OPERATOR, padded_channels
 from bnn_deploy.runtimes import lce_worker
 from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, integers, reading
 from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile
@@ -57,7 +57,7 @@ class LceRuntime:
         path: a file of export_tflite; any other model of one image and known operators can be run, not traced.
 
     Raises:
-        FileFormatError: no file, no .tflite model, or a damaged one.
+        FileFormatError: no file, no .tflite model, a damaged one, or one exported with SmallGroups.NATIVE.
         RuntimeUnavailable: LCE's environment is missing.
     """
 
@@ -66,6 +66,11 @@ class LceRuntime:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._python = lce_python()
         self._file = TfliteFile(path)
+        if any(operator.custom == OWN_OPERATOR for operator in self._file.operators):
+            raise FileFormatError(
+                f"{path}: exported with --small-groups native: its {OWN_OPERATOR} operators need our delegate, LCE's "
+                "interpreter does not know them; for LCE, export with --small-groups pad"
+            )
 
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
@@ -109,7 +114,7 @@ class LceRuntime:
 
         LCE computes acc * (-2 * multiplier) + (K * multiplier + bias), so y carries an error of up to
         eps * (|multiplier| * K + |bias|), and the quotient is off by eps * (K + |bias / multiplier|). The padding's
-        surplus (export.tflite.padded_weights) is taken off.
+        surplus (small_groups.padded_weights) is taken off.
         """
         multiplier, bias = (self._file.constant(operator.inputs[i]).astype(np.float64) for i in (2, 3))
         extra = (padded_channels(step) - step.in_channels) // step.groups * step.kernel**2
