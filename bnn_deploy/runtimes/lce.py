@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import bnn_deploy
+from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
 from bnn_deploy.export.small_groups import OWN_OPERATOR, padded_channels
@@ -32,8 +33,11 @@ _EPSILON = float(np.finfo(np.float32).eps)
 _TOLERANCE = 0.25  # a sum read back from floats may be this far from an integer
 
 
-def lce_python() -> Path:
+def lce_python(make: str = "make lce-env") -> Path:
     """The Python of LCE's environment: $BNN_LCE_PYTHON, else .venv-lce here or beside the package.
+
+    Args:
+        make: the command that makes one, for the message.
 
     Raises:
         RuntimeUnavailable: there is none.
@@ -46,7 +50,7 @@ def lce_python() -> Path:
             return place
     raise RuntimeUnavailable(
         f"Larq Compute Engine's environment was not found at {' or '.join(map(str, places))}; make it with "
-        f"`make lce-env`, or name its Python in {PYTHON_VARIABLE}"
+        f"`{make}`, or name its Python in {PYTHON_VARIABLE}"
     )
 
 
@@ -55,6 +59,7 @@ class LceRuntime:
 
     Args:
         path: a file of export_tflite; any other model of one image and known operators can be run, not traced.
+        architecture: of the file, if it has no record of its own (a file of LCE's converter).
 
     Raises:
         FileFormatError: no file, no .tflite model, a damaged one, or one exported with SmallGroups.NATIVE.
@@ -63,8 +68,9 @@ class LceRuntime:
 
     name = "lce"
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], architecture: Architecture | None = None) -> None:
         self._python = lce_python()
+        self._architecture = architecture
         self._file = TfliteFile(path)
         if any(operator.custom == OWN_OPERATOR for operator in self._file.operators):
             raise FileFormatError(
@@ -100,7 +106,7 @@ class LceRuntime:
     def _layers(self) -> list[tuple[Operator, Step]]:
         """The LceBconv2d operators and the binary steps that they are."""
         path = self._file.path
-        architecture = architecture_of(self._file.metadata, path)
+        architecture = self._architecture or architecture_of(self._file.metadata, path)
         operators = [operator for operator in self._file.operators if operator.custom == "LceBconv2d"]
         steps = [step for step in plan(architecture) if step.kind is StepKind.BCONV2D]
         if len(operators) != len(steps):
