@@ -90,6 +90,8 @@ def test_show_a_table(tmp_path: Path) -> None:
         (["train"], 2, "give either --run, or --architecture"),
         (["train", "--architecture", "uniform-g8"], 2, "--out is needed"),
         (["export", "none"], 1, "expected a trained network"),
+        (["export", "none", "--converter", "lce", "--small-groups", "native"], 2, "needs --format tflite"),
+        (["export", "none", "--converter", "lce", "--format", "bnn"], 2, "needs --format tflite"),
         (["verify", "none"], 1, "expected a trained network"),
         (["serch"], 2, "No such command"),
     ],

@@ -267,11 +267,11 @@ def test_a_fold_that_takes_a_wrong_sign(
 
 
 def test_nothing_compared_is_not_exact() -> None:
-    row = Parity("lce", 4, 1.0, 0.0, 0, 0, 100, 100, (0,), None, 0.1)
+    row = Parity("lce", 4, 1.0, 0.0, 1.0, 0, 0, 100, 100, (0,), None, 0.1)
     assert not row.exact
     assert not row.passed
-    assert Parity("lce", 4, 1.0, 0.0, 9, 0, 100, 100, (0,), None, 0.1).passed
-    assert not Parity("lce", 4, 0.99, 0.0, 9, 0, 100, 100, (0,), None, 0.1).passed
+    assert Parity("lce", 4, 1.0, 0.0, 1.0, 9, 0, 100, 100, (0,), None, 0.1).passed
+    assert not Parity("lce", 4, 0.99, 0.0, 1.0, 9, 0, 100, 100, (0,), None, 0.1).passed
 
 
 @pytest.mark.parametrize("other", ["depthwise", "groups-of-32", "odd-sizes"])
