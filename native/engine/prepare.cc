@@ -30,13 +30,6 @@ size_t row_bytes(const Step& step, int slot) {
   return size_t(padded_channels(step.shape.out_c)) * sizeof(float);
 }
 
-void clamp(Activation activation, EpilogueConstants* epilogue) {
-  if (activation == Activation::kNone) return;
-  epilogue->least = activation == Activation::kReluN1To1 ? -1.0f : 0.0f;
-  if (activation == Activation::kReluN1To1) epilogue->most = 1.0f;
-  if (activation == Activation::kRelu6) epilogue->most = 6.0f;
-}
-
 }  // namespace
 
 bool KernelChoice::parse(const char* name, KernelChoice* choice, Status* status) {
@@ -66,6 +59,13 @@ void PreparedStep::kernel_name(char* text, size_t size) const {
   } else {
     std::snprintf(text, size, "%s_%s", step_kind_name(step.kind), isa_name(isa));
   }
+}
+
+void clamp(Activation activation, EpilogueConstants* epilogue) {
+  if (activation == Activation::kNone) return;
+  epilogue->least = activation == Activation::kReluN1To1 ? -1.0f : 0.0f;
+  if (activation == Activation::kReluN1To1) epilogue->most = 1.0f;
+  if (activation == Activation::kRelu6) epilogue->most = 6.0f;
 }
 
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,

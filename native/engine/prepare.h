@@ -36,6 +36,9 @@ struct PreparedStep {
   void kernel_name(char* text, size_t size) const;
 };
 
+// What an activation leaves of a dot product.
+void clamp(Activation activation, EpilogueConstants* epilogue);
+
 // Chooses the kernel of one step; of several tiles the first, for tune.h to find the best.
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,
                    Status* status);

@@ -79,17 +79,18 @@ bool Bconv2dOp::prepare_kernel(const Graph& graph, const Node& node, const Kerne
   return status->fail(Code::kNoMemory, "no memory for weights");
 }
 
-// For int8 the scale and zero point are folded in: y / scale + zero_point.
+// In the arithmetic of Larq Compute Engine, so that int8 outputs round as its do:
+//   y = 2 * acc * (-multiplier / scale) + ((bias + K * multiplier) / scale + zero_point)
 bool Bconv2dOp::prepare_output(const Graph& graph, const Node& node, Status* status) {
   const Tensor& out = graph.tensor(node.output);
   if (output_type_ == kInt32) {
     thresholds_ = graph.tensor(node.input(4)).ints();
     return true;
   }
-  least_ = node.activation == kNoActivation ? -HUGE_VALF
-           : node.activation == kReluN1To1  ? -1.0f
-                                            : 0.0f;
-  most_ = node.activation == kReluN1To1 ? 1.0f : node.activation == kRelu6 ? 6.0f : HUGE_VALF;
+  EpilogueConstants bounds = {};
+  clamp(Activation(node.activation), &bounds);
+  least_ = float(k_bits_) - bounds.most;
+  most_ = float(k_bits_) - bounds.least;
   const size_t channels = size_t(out_c_);
   vectors_ = allocate(2 * channels * sizeof(float));
   if (!vectors_) return status->fail(Code::kNoMemory, "no memory for constants");
@@ -98,8 +99,10 @@ bool Bconv2dOp::prepare_output(const Graph& graph, const Node& node, Status* sta
   const bool int8 = output_type_ == kInt8;
   const double scale = int8 ? double(out.scale) : 1.0, zero = int8 ? double(out.zero_point) : 0.0;
   for (size_t o = 0; o < channels; ++o) {
-    multiplier[o] = float(graph.tensor(node.input(2)).floats()[o] / scale);
-    bias[o] = float(graph.tensor(node.input(3)).floats()[o] / scale + zero);
+    const double m = graph.tensor(node.input(2)).floats()[o];
+    const double b = graph.tensor(node.input(3)).floats()[o];
+    multiplier[o] = float(-m / scale);
+    bias[o] = float((b + k_bits_ * m) / scale + zero);
   }
   multiplier_ = multiplier;
   bias_ = bias;
@@ -216,31 +219,28 @@ void Bconv2dOp::take_padding_off(int y, float* dots) const {
 
 // dots: [out_w, out_c], of windows whose groups were padded to whole words of +1.
 void Bconv2dOp::finish(const float* dots, void* out) const {
-  const float extra = float(pointwise_.step.shape.k_bits() - k_bits_);
+  const float all = float(pointwise_.step.shape.k_bits());  // all - dot = 2 * acc
   float* values = static_cast<float*>(out);
   int8_t* bytes = static_cast<int8_t*>(out);
   uint32_t* words = static_cast<uint32_t*>(out);
+  const auto result = [&](int o) {
+    return std::min(std::max(all - dots[o], least_), most_) * multiplier_[o] + bias_[o];
+  };
   for (int x = 0; x < out_w_; ++x, dots += out_c_) {
     switch (output_type_) {
       case kFloat32:
-        for (int o = 0; o < out_c_; ++o) {
-          const float dot = std::min(std::max(dots[o] - extra, least_), most_);
-          *values++ = dot * multiplier_[o] + bias_[o];
-        }
+        for (int o = 0; o < out_c_; ++o) *values++ = result(o);
         break;
       case kInt8:
         for (int o = 0; o < out_c_; ++o) {
-          const float dot = std::min(std::max(dots[o] - extra, least_), most_);
-          const float y = dot * multiplier_[o] + bias_[o];
-          *bytes++ = int8_t(std::round(std::fmin(std::fmax(y, -128.0f), 127.0f)));
+          *bytes++ = int8_t(std::round(std::fmin(std::fmax(result(o), -128.0f), 127.0f)));
         }
         break;
       default:
         for (int o = 0; o < out_c_; o += 32) {
           uint32_t word = 0;
           for (int i = o; i < std::min(o + 32, out_c_); ++i) {
-            const int32_t acc = (k_bits_ - int32_t(dots[i] - extra)) / 2;
-            word |= uint32_t(acc > thresholds_[i]) << (i - o);
+            word |= uint32_t(int32_t(all - dots[i]) / 2 > thresholds_[i]) << (i - o);
           }
           *words++ = word;
         }

@@ -2,8 +2,8 @@
 // of a row of output are gathered, tap after tap of each group, so that the convolution is a
 // pointwise one, which the kernels do.
 //
-//   dot[o]  = K - 2 * acc, exact; a tap outside the image counts +1, or 0 with zero padding
-//   float   y = activation(dot) * multiplier + bias
+//   acc[o]  exact; a tap outside the image is +1, or with zero padding half a difference a channel
+//   float   y = activation(K - 2 * acc) * multiplier + bias
 //   int8    round(y / scale + zero_point), ties away from zero, saturated
 //   bits    acc > threshold
 //
@@ -55,7 +55,7 @@ class Bconv2dOp {
   PreparedStep pointwise_ = {};
   Memory constants_, vectors_, tap_sums_, buffers_;
   size_t buffer_bytes_ = 0, out_row_bytes_ = 0;
-  float least_, most_;                                   // of dot
+  float least_, most_;                                   // of 2 * acc
   const float *multiplier_ = nullptr, *bias_ = nullptr;  // [out_c]
   const int32_t* thresholds_ = nullptr;                  // [out_c]
 

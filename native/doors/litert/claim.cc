@@ -65,14 +65,14 @@ void Claims::take_steps() {
   }
 }
 
-// Pools and linear layers behind a step.
+// What comes behind a step: pools, linear layers, real-valued convolutions.
 void Claims::take_ends() {
   StepMatch match;
   for (int i = 0; i < graph_.nodes(); ++i) {
     const Node& node = graph_.node(i);
     if (!node.usable || taken_[i] || !match_step(graph_, node.output, &match)) continue;
     const int before = graph_.tensor(match.input).producer;
-    if (!match.step.convolves() && before >= 0 && taken_[before]) take(match);
+    if (before >= 0 && taken_[before]) take(match);
   }
 }
 
