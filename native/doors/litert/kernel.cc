@@ -12,13 +12,14 @@
 namespace bnn::litert {
 namespace {
 
+// The runtime puts its next message right behind ours: each is a line.
 TfLiteStatus failed(TfLiteContext* context, const Status& status) {
-  context->ReportError(context, "bnn_deploy: %s", status.message);
+  context->ReportError(context, "bnn_deploy: %s\n", status.message);
   return kTfLiteError;
 }
 
 void refuse(TfLiteContext* context, const Node& node, const char* why) {
-  context->ReportError(context, "bnn_deploy: node %d (%s) cannot be run: %s", node.index,
+  context->ReportError(context, "bnn_deploy: node %d (%s) cannot be run: %s\n", node.index,
                        op_name(node), why);
 }
 

@@ -13,7 +13,8 @@ using ReportError = void (*)(const char*);
 void report(ReportError report_error, const Status& status) {
   char text[sizeof status.message + 16];
   std::snprintf(text, sizeof text, "bnn_deploy: %s", status.message);
-  if (report_error) report_error(text);
+  if (report_error) return report_error(text);
+  std::fprintf(stderr, "%s\n", text);  // TensorFlow's own loader for C++ passes none
 }
 
 bool read_option(const char* key, const char* value, DelegateOptions* options, Status* status) {
