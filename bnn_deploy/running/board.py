@@ -58,8 +58,9 @@ class BoardModel:
             return np.fromfile(result, "<f4").astype(np.float32).reshape(len(images), -1)
 
     def bench(self, threads: int, seconds: float, tell: Callable[[str], None]) -> Bench:
-        """Latency on the core that the device's entry names, or the fastest, guarded as a profile is."""
-        core = self._device.choose_core()
+        """Latency, guarded as a profile is, on the core that the device's entry names, or the fastest; several threads
+        on it and those after it, or, with too few cores after it, on the last ones."""
+        core = max(0, min(self._device.choose_core(), int(str(self._device.facts["cores"])) - threads))
         arguments = ["--threads", str(threads), "--core", str(core)]
         with Guard(self._device, ProfileSettings(), core, tell):
             trial = samples_of(self._net([*arguments, "--samples", str(_TRIAL_SAMPLES)], seconds)[0])

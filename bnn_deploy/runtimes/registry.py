@@ -103,8 +103,12 @@ def _open_onnxruntime_bnn(path: Path) -> Runtime:
 
 
 def _probe_lce() -> None:
-    from bnn_deploy.runtimes.lce import lce_python
-
+    try:
+        from bnn_deploy.runtimes.lce import lce_python
+    except ImportError as exc:
+        raise RuntimeUnavailable(
+            f"runtime lce needs {exc.name} to read files; pip install 'bnn-deploy[train]'"
+        ) from exc
     lce_python()
 
 

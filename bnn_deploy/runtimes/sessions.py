@@ -153,7 +153,8 @@ class LiteRtSession:
             try:
                 delegates.append(runtime.load_delegate(str(library), options))
             except (AttributeError, OSError, ValueError) as exc:
-                raise RuntimeUnavailable(f"{library}: LiteRT cannot use this library: {exc}") from exc
+                reason = str(exc).removeprefix(f"Failed to load delegate from {library}\n")
+                raise RuntimeUnavailable(f"{library}: LiteRT cannot use this library: {reason}") from exc
         try:
             self._interpreter = runtime.Interpreter(
                 model_path=str(model), num_threads=threads, experimental_delegates=delegates or None
