@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bnn_deploy.export.fold import fold
 from bnn_deploy.layers.binarize import Binarization, set_binarization
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
 from bnn_deploy.references import reference
+from bnn_deploy.report.summary import print_parity
 from bnn_deploy.runtimes import parity, registry
 from bnn_deploy.runtimes.base import NO_SUM, Floats, Runtime, Tap, Trace, integers
 from bnn_deploy.runtimes.engine import EngineRuntime
@@ -303,7 +305,10 @@ def test_nothing_compared_is_not_exact() -> None:
 
 
 def test_without_layers_top_1_decides(
-    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    rng: np.random.Generator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Untraced(GraphRuntime):
         def trace(self, images: Floats) -> Trace:
@@ -317,6 +322,8 @@ def test_without_layers_top_1_decides(
     assert (row.traced, row.sums_compared) == (False, 0)
     assert "no layers to see" in str(row)
     assert not replace(row, top1_agreement=0.9).passed
+    print_parity("title", [row.to_json()])
+    assert re.search(r"onnxruntime +│ +3 │ +100\.00 % │ .* │ +- │ +- │", capsys.readouterr().out)
     monkeypatch.setattr(Untraced, "trace", lambda self, images: Trace(np.zeros((3, 9), np.float32), ()))
     with pytest.raises(FileFormatError, match="of another architecture"):
         checked(graph, random_images(graph.architecture, 3, rng), "onnxruntime", tmp_path)

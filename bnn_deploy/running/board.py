@@ -23,7 +23,7 @@ from bnn_deploy.runtimes.base import Floats
 from bnn_deploy.runtimes.step_times import StepTimes
 
 _TRIAL_SAMPLES = 3
-_LEAST_SAMPLES = 5
+_LEAST_SAMPLES, _MOST_SAMPLES = 5, 100_000
 _TIMEOUT_S = 300.0  # beside the seconds that were asked for
 _IMAGE_TIMEOUT_S = 60.0
 
@@ -65,7 +65,7 @@ class BoardModel:
         with Guard(self._device, ProfileSettings(), core, tell):
             trial = samples_of(self._net([*arguments, "--samples", str(_TRIAL_SAMPLES)], seconds)[0])
             sample_s = sum(trial.samples_ns + trial.sentinel_ns) / len(trial.samples_ns) / 1e9
-            samples = max(_LEAST_SAMPLES, round(seconds / sample_s))
+            samples = min(max(_LEAST_SAMPLES, round(seconds / sample_s)), _MOST_SAMPLES)
             first, *rest = self._net([*arguments, "--samples", str(samples), "--profile"], seconds)
         return Bench(self._choice, samples_of(first), int(str(first["warmup_ns"])), self._step_times(rest))
 
