@@ -25,6 +25,7 @@ void refuse(TfLiteContext* context, const Node& node, const char* why) {
 // The claimed nodes of one part of the model.
 class Kernel {
  public:
+  ~Kernel();
   bool read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status);
   bool prepare(TfLiteContext* context, Status* status);
   bool invoke(TfLiteContext* context, Status* status);
@@ -38,6 +39,10 @@ class Kernel {
   std::unique_ptr<int[]> outputs_;
   std::unique_ptr<Program> program_;
 };
+
+Kernel::~Kernel() {
+  if (program_ && delegate_->profile()) program_->report(delegate_->profile());
+}
 
 bool Kernel::read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status) {
   delegate_ = Delegate::of(params.delegate);
@@ -56,7 +61,7 @@ bool Kernel::prepare(TfLiteContext* context, Status* status) {
   graph_.work_out(context, refuse);
   return delegate_->open(*context, &options, status) &&
          program_->build(graph_, outputs_.get(), output_count_, options, status) &&
-         resize_outputs(context, status);
+         (!delegate_->profile() || program_->count_time(status)) && resize_outputs(context, status);
 }
 
 bool Kernel::resize_outputs(TfLiteContext* context, Status* status) {
