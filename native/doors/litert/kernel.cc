@@ -59,6 +59,12 @@ bool Kernel::prepare(TfLiteContext* context, Status* status) {
   program_.reset(new (std::nothrow) Program);
   if (!program_) return status->fail(Code::kNoMemory, "no memory for a program");
   graph_.work_out(context, refuse);
+  for (int i = 0; i < graph_.nodes(); ++i) {
+    const Node& node = graph_.node(i);
+    if (node.usable) continue;
+    return status->fail(Code::kUnsupported, "node %d (%s) does not fit its inputs", node.index,
+                        op_name(node));
+  }
   return delegate_->open(*context, &options, status) &&
          program_->build(graph_, outputs_.get(), output_count_, options, status) &&
          (!delegate_->profile() || program_->count_time(status)) && resize_outputs(context, status);
