@@ -56,6 +56,8 @@ def expected_constants(step: Step) -> dict[str, tuple[tuple[int, ...], str]]:
     match step.kind:
         case StepKind.GLOBAL_AVGPOOL:
             return {}
+        case StepKind.PACK:
+            return {"threshold": (out, "float32")}
         case StepKind.LINEAR:
             return {"weights": ((step.out_channels, step.in_channels), "float32"), "bias": (out, "float32")}
         case StepKind.CONV2D:

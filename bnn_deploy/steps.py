@@ -24,6 +24,7 @@ class StepKind(str, enum.Enum):
     BCONV2D = "bconv2d"  # packed bits in, +1 padding
     GLOBAL_AVGPOOL = "global_avgpool"  # float in, float out
     LINEAR = "linear"  # float in, float out
+    PACK = "pack"  # float in, bits out; the planner has none, networks of other makers begin with one
 
 
 class Shortcut(str, enum.Enum):
@@ -35,16 +36,26 @@ class Shortcut(str, enum.Enum):
     REPEAT = "repeat"  # output channel c reads channel c mod in_channels
 
 
+class Activation(str, enum.Enum):
+    """What is done to a binary convolution's dot product before its scale; the planner's networks do nothing there."""
+
+    NONE = "none"
+    RELU = "relu"
+    RELU_N1_TO_1 = "relu_n1_to_1"
+    RELU6 = "relu6"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One fused unit of work of the engine, and the key of a latency-table row.
 
     For BCONV2D the epilogue is, per output channel (DESIGN: y = scale*(K - 2*acc) + bias, + shortcut, RPReLU, then
-    float and/or bits y < threshold). With neither shortcut nor RPReLU nor float output it is one integer compare.
+    float and/or bits y < threshold); an activation comes before the scale. Bits alone, with nothing in between, are one
+    integer compare.
 
     Padding is TensorFlow's SAME rule: total = max((out - 1)*stride + kernel - in, 0), the smaller half first; it is +1
-    for BCONV2D and 0 for CONV2D. `border` is how many pixels of +1 stand around the packed output, so that the next
-    binary convolution needs no bounds checks: its kernel // 2.
+    for BCONV2D (0 with `zero_padding`) and 0 for CONV2D. `border` is how many pixels of +1 stand around the packed
+    output, so that the next binary convolution needs no bounds checks: its kernel // 2.
     """
 
     kind: StepKind
@@ -62,6 +73,8 @@ class Step:
     float_out: bool = True
     bits_out: bool = False
     border: int = 0
+    activation: Activation = Activation.NONE
+    zero_padding: bool = False
 
     @property
     def key(self) -> str:
@@ -71,6 +84,8 @@ class Step:
         words = [self.kind.value, shape]
         if self.kind in (StepKind.CONV2D, StepKind.BCONV2D):
             words += [f"k{self.kernel}", f"s{self.stride}", f"g{self.groups}", self.shortcut.value]
+            words += ["zero-padding"] if self.zero_padding else []
+            words += [self.activation.value] if self.activation is not Activation.NONE else []
             words += ["rprelu"] if self.rprelu else []
             words += ["+".join(["float"] * self.float_out + ["bits"] * self.bits_out)]
             words += [f"b{self.border}"] if self.bits_out else []
@@ -79,8 +94,9 @@ class Step:
     @property
     def integer_threshold(self) -> bool:
         """True when the whole epilogue is one integer compare, acc > threshold."""
+        plain = self.activation is Activation.NONE and not self.zero_padding
         fused = self.shortcut is Shortcut.NONE and not self.rprelu and not self.float_out
-        return self.kind is StepKind.BCONV2D and fused
+        return self.kind is StepKind.BCONV2D and plain and fused
 
     @property
     def k_bits(self) -> int:
@@ -90,7 +106,7 @@ class Step:
     @property
     def macs(self) -> int:
         """Multiply-accumulates, each counted as 1 (the convention of ReActNet's authors)."""
-        if self.kind is StepKind.GLOBAL_AVGPOOL:
+        if self.kind in (StepKind.GLOBAL_AVGPOOL, StepKind.PACK):
             return 0
         return self.k_bits * self.out_channels * self.out_height * self.out_width
 

@@ -119,7 +119,7 @@ def test_every_flipped_bit_is_seen(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("record", "field", "value", "message"),
     [
-        (0, 0, 4, "unknown kind 4"),
+        (0, 0, 5, "unknown kind 5"),
         (0, 0, 1, "shortcut|scale must be present|first step"),
         (1, 1, 0, "in_height must be 1..65536, got 0"),
         (1, 2, -7, "in_width must be"),
@@ -133,7 +133,9 @@ def test_every_flipped_bit_is_seen(data: bytes) -> None:
         (1, 11, 1, "writes neither floats nor bits"),
         (0, 12, 0, "needs a border of 1, but step 0 writes 0"),
         (0, 12, 128, "border must be"),
-        (1, 15, 1, "fields 13 to 15 must be zero"),
+        (1, 13, 4, "unknown activation 4"),
+        (0, 13, 1, "activation and padding are a bconv2d's"),
+        (1, 15, 1, "fields 14 and 15 must be zero"),
         (1, 4, 8, "SAME padding gives an output of 9x7, got 8x7"),
         (0, 11, 4, "step 1 reads floats that step 0 does not write"),
     ],

@@ -14,7 +14,7 @@ from bnn_deploy.engine.bnn_file import steps_to_bytes, to_bytes, write_bnn
 from bnn_deploy.engine.network import Network
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable, UnknownName
 from bnn_deploy.kernels import available_kernels, reference, unpack_bits
-from bnn_deploy.steps import Step, StepKind
+from bnn_deploy.steps import Activation, Shortcut, Step, StepKind
 from tests.graphs import network, random_graph, random_images, random_step
 
 ISAS = sorted({kernel.isa for kernel in available_kernels() if kernel.supported})
@@ -46,6 +46,26 @@ def threshold_chain() -> list[DeployStep]:
         Step(binary, 5, 4, 130, 5, 4, 12),
         Step(StepKind.GLOBAL_AVGPOOL, 5, 4, 12, 1, 1, 12),
         Step(StepKind.LINEAR, 1, 1, 12, 1, 1, 5),
+    ]
+    return [random_step(step, rng) for step in steps]
+
+
+def foreign_chain() -> list[DeployStep]:
+    """What no planner emits, but files of other makers hold: a pack first, activations, zero padding."""
+    rng = np.random.default_rng(12)
+    binary, identity, both = StepKind.BCONV2D, Shortcut.IDENTITY, {"bits_out": True}
+    zeros = {"zero_padding": True, "bits_out": True}
+    steps = [
+        Step(StepKind.PACK, 9, 7, 40, 9, 7, 40, border=1, **both),  # type: ignore[arg-type]
+        Step(binary, 9, 7, 40, 9, 7, 40, 3, 1, 5, identity, activation=Activation.RELU, border=2, **both),  # type: ignore[arg-type]
+        Step(binary, 9, 7, 40, 5, 4, 80, kernel=5, stride=2, border=1, **zeros),  # type: ignore[arg-type]
+        Step(binary, 5, 4, 80, 5, 4, 80, 3, 1, 80, identity, rprelu=True, border=1, **zeros),  # type: ignore[arg-type]
+        Step(binary, 5, 4, 80, 3, 2, 80, 3, 2, 2, Shortcut.AVGPOOL, **zeros),  # type: ignore[arg-type]
+        Step(binary, 3, 2, 80, 3, 2, 160, shortcut=Shortcut.REPEAT, border=3, **zeros),  # type: ignore[arg-type]
+        Step(binary, 3, 2, 160, 3, 2, 24, kernel=7, float_out=False, border=0, **zeros),  # type: ignore[arg-type]
+        Step(binary, 3, 2, 24, 3, 2, 70, activation=Activation.RELU6, border=1, **both),  # type: ignore[arg-type]
+        Step(binary, 3, 2, 70, 3, 2, 70, 3, float_out=False, activation=Activation.RELU_N1_TO_1, **both),  # type: ignore[arg-type]
+        Step(binary, 3, 2, 70, 3, 2, 12),
     ]
     return [random_step(step, rng) for step in steps]
 
@@ -94,6 +114,13 @@ def test_every_step_equals_the_oracle(name: str, isa: str) -> None:
 def test_integer_thresholds(isa: str) -> None:
     steps = threshold_chain()
     image = np.random.default_rng(8).standard_normal((9, 7, 3)).astype(np.float32)
+    check_trace(steps, steps_to_bytes(steps), image, isa)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_steps_of_other_makers(isa: str) -> None:
+    steps = foreign_chain()
+    image = np.random.default_rng(8).standard_normal((9, 7, 40)).astype(np.float32)
     check_trace(steps, steps_to_bytes(steps), image, isa)
 
 

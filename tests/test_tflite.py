@@ -14,7 +14,8 @@ from bnn_deploy.architecture import Block
 from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.errors import ExportError, FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.tflite import export_tflite, pack_words, padded_channels, padded_weights, report, to_flatbuffer
+from bnn_deploy.export.small_groups import padded_channels
+from bnn_deploy.export.tflite import export_tflite, pack_words, to_flatbuffer
 from bnn_deploy.runtimes.lce import PYTHON_VARIABLE, LceRuntime, lce_python
 from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile
 from bnn_deploy.steps import StepKind
@@ -112,31 +113,6 @@ def test_sums_of_a_zero_scale_are_unreadable(tmp_path: Path, rng: np.random.Gene
     export_tflite(with_constant(graph, 1, "scale", scale), tmp_path / "model.tflite")
     tap = LceRuntime(tmp_path / "model.tflite").trace(random_images(graph.architecture, 1, rng)).taps[0]
     np.testing.assert_array_equal(np.flatnonzero(~tap.readable), [3, 5])
-
-
-def test_report_says_what_padding_costs() -> None:
-    graph = random_graph(network(Block(64, 64, groups=4), Block(64, 64, groups=2)), np.random.default_rng(0))
-    result = report(graph)
-    assert [layer.index for layer in result.padded] == [1]
-    assert result.padded[0].channels_per_group == 16
-    assert result.padded[0].padded_channels_per_group == 32
-    pixels = 12 * 12
-    macs = pixels * 64 * (9 * 16 + 64 + 9 * 32 + 64)
-    assert result.binary_macs == macs
-    assert result.file_binary_macs == macs + pixels * 64 * 9 * 16
-    assert str(result).startswith("1 binary layer padded to 32 channels per group; 1.26 times")
-    assert str(report(named_graph("dense"))) == "no binary layer needed padding"
-
-
-@pytest.mark.parametrize("name", ["groups-of-16", "groups-of-48", "groups-of-odd", "depthwise"])
-def test_padding_adds_the_surplus_that_it_says(name: str) -> None:
-    for deploy in binary_steps(named_graph(name)):
-        weights, surplus = padded_weights(deploy)
-        added = weights[..., deploy.constants["weights"].shape[-1] :].astype(int)
-        assert (np.abs(weights) == 1).all()
-        assert (added.sum((1, 2, 3)) == surplus).all()
-        assert surplus in (0, 1)
-        assert deploy.step.groups == 1 or weights.shape[-1] % 32 == 0
 
 
 def test_even_paddings_leave_the_bias_alone() -> None:

@@ -22,7 +22,7 @@ from bnn_deploy.deploy_graph import CONSTANTS, DeployGraph, DeployStep, expected
 from bnn_deploy.errors import FileFormatError
 from bnn_deploy.journal import write_atomically
 from bnn_deploy.kernels import pack_bits, unpack_bits
-from bnn_deploy.steps import Shortcut, Step, StepKind
+from bnn_deploy.steps import Activation, Shortcut, Step, StepKind
 
 __all__ = ["BnnContents", "check_bytes", "plan_to_bytes", "read_bnn", "steps_to_bytes", "to_bytes", "write_bnn"]
 
@@ -30,9 +30,9 @@ MAGIC, VERSION = b"BNN1", 1
 HEADER = struct.Struct("<4sIQIII36x")
 RECORD = struct.Struct("<16i8Q")
 ALIGNMENT = 64
-KINDS, SHORTCUTS = tuple(StepKind), tuple(Shortcut)
+KINDS, SHORTCUTS, ACTIVATIONS = tuple(StepKind), tuple(Shortcut), tuple(Activation)
 HAS_CONSTANTS = 1
-RPRELU, FLOAT_OUT, BITS_OUT = 1, 2, 4
+RPRELU, FLOAT_OUT, BITS_OUT, ZERO_PADDING = 1, 2, 4, 8
 
 Constants = Mapping[str, npt.NDArray[np.generic]]
 
@@ -117,7 +117,8 @@ def _encode(steps: Sequence[Step], constants: Sequence[Constants] | None) -> byt
             offsets[slot] = place
             blobs.append(blob.ljust(_aligned(len(blob)), b"\0"))
             place += len(blobs[-1])
-        records.append(RECORD.pack(*record_fields(step), 0, 0, 0, *offsets))
+        activation = ACTIVATIONS.index(step.activation)
+        records.append(RECORD.pack(*record_fields(step), activation, 0, 0, *offsets))
     body = b"".join(records)
     body = b"".join([body.ljust(_aligned(len(body)), b"\0"), *blobs])
     flags = 0 if constants is None else HAS_CONSTANTS
@@ -131,15 +132,16 @@ def _blob(step: Step, name: str, array: npt.NDArray[np.generic]) -> bytes:
 
 
 def record_fields(step: Step) -> list[int]:
-    """The integers of a step's record, 0..12 (docs/bnn-format.md); the rest are zero."""
+    """The integers of a step's record, 0..12 (docs/bnn-format.md); of the planner's steps the rest are zero."""
     sizes = [step.in_height, step.in_width, step.in_channels, step.out_height, step.out_width, step.out_channels]
     flags = RPRELU * step.rprelu | FLOAT_OUT * step.float_out | BITS_OUT * step.bits_out
+    flags |= ZERO_PADDING * step.zero_padding
     window = [step.kernel, step.stride, step.groups, SHORTCUTS.index(step.shortcut)]
     return [KINDS.index(step.kind), *sizes, *window, flags, step.border]
 
 
 def _decode_step(record: Sequence[int]) -> Step:
-    kind, *sizes, shortcut, flags, border = record[:13]
+    kind, *sizes, shortcut, flags, border, activation = record[:14]
     in_height, in_width, in_channels, out_height, out_width, out_channels, kernel, stride, groups = sizes
     return Step(
         kind=KINDS[kind],
@@ -157,6 +159,8 @@ def _decode_step(record: Sequence[int]) -> Step:
         float_out=bool(flags & FLOAT_OUT),
         bits_out=bool(flags & BITS_OUT),
         border=border,
+        activation=ACTIVATIONS[activation],
+        zero_padding=bool(flags & ZERO_PADDING),
     )
 
 

@@ -10,6 +10,7 @@ from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.engine.bnn_file import write_bnn
 from bnn_deploy.errors import UnknownName
 from bnn_deploy.export.onnx import export_onnx
+from bnn_deploy.export.small_groups import SmallGroups
 from bnn_deploy.export.tflite import export_tflite
 
 FORMATS = ("bnn", "onnx", "tflite")
@@ -30,8 +31,13 @@ def model_path(folder: Path, file_format: str) -> Path:
     return folder / f"model.{file_format}"
 
 
-def export_files(graph: DeployGraph, folder: Path, formats: Sequence[str] = FORMATS) -> list[ExportedFile]:
-    """Write `graph` in the given formats; each file appears whole or not at all.
+def export_files(
+    graph: DeployGraph,
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    small_groups: SmallGroups = SmallGroups.PAD,
+) -> list[ExportedFile]:
+    """Write `graph` in the given formats; each file appears whole or not at all. small_groups: of the .tflite file.
 
     Raises:
         UnknownName: not one of FORMATS.
@@ -47,7 +53,7 @@ def export_files(graph: DeployGraph, folder: Path, formats: Sequence[str] = FORM
             case "onnx":
                 export_onnx(graph, path)
             case "tflite":
-                remark = str(export_tflite(graph, path))
+                remark = str(export_tflite(graph, path, small_groups))
             case _:
                 raise UnknownName("format", file_format, FORMATS)
         files.append(ExportedFile(file_format, path, path.stat().st_size, remark))

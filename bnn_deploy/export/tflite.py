@@ -7,9 +7,8 @@ Inner tensors are named after their step: `step3` is the float output of step 3;
 its LceBconv2d reads and `step3.affine` is what that gives. Padding needs no operator: SAME of TensorFlow is our rule,
 and `pad_values` 1 is our +1.
 
-LCE knows no group count: it infers one from the filter's shape, rightly only when a group has 32, 64, 96, ... channels;
-otherwise its kernel gives wrong numbers without an error. Such layers are padded, which costs speed: see TfliteReport.
-Grouped layers run with LCE's indirect kernel only (`use_indirect_bgemm`).
+Groups that LCE cannot express are padded, or written as our own operator: see small_groups. Grouped layers run with
+LCE's indirect kernel only (`use_indirect_bgemm`).
 
 Example:
     >>> report = export_tflite(graph, "network.tflite")     # doctest: +SKIP
@@ -20,7 +19,6 @@ Example:
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,89 +28,42 @@ import tflite
 from bnn_deploy.deploy_graph import DeployGraph, DeployStep
 from bnn_deploy.errors import ExportError
 from bnn_deploy.export.common import check_values, provenance
+from bnn_deploy.export.small_groups import (
+    OWN_OPERATOR,
+    WORD,
+    SmallGroups,
+    TfliteReport,
+    has_small_groups,
+    padded_channels,
+    padded_weights,
+    report,
+    words,
+)
 from bnn_deploy.export.tflite_writer import NO_TENSOR, BuiltinOptions, TfliteWriter
 from bnn_deploy.journal import write_atomically
 from bnn_deploy.steps import Shortcut, Step, StepKind
 
 INPUT = "images"
 OUTPUT = "logits"
-WORD = 32  # channels in one int32 of packed bits
 
 _GROUPED_CONV_2D = 6  # the version of CONV_2D that knows groups
 _SAME = tflite.Padding.SAME
 _MAX_ELEMENTS = 2**31 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class PaddedLayer:
-    """A binary layer whose groups were padded; index is its step's."""
-
-    index: int
-    step: Step
-
-    @property
-    def channels_per_group(self) -> int:
-        """Input channels of a group as trained."""
-        return self.step.in_channels // self.step.groups
-
-    @property
-    def padded_channels_per_group(self) -> int:
-        """Input channels of a group in the file."""
-        return padded_channels(self.step) // self.step.groups
-
-
-@dataclass(frozen=True, slots=True)
-class TfliteReport:
-    """What the LCE dialect costs this network.
-
-    padded: the layers whose groups were padded, in order.
-    binary_macs: multiply-accumulates of all binary layers as trained; file_binary_macs: those in the file.
-    """
-
-    padded: tuple[PaddedLayer, ...]
-    binary_macs: int
-    file_binary_macs: int
-
-    @property
-    def mac_factor(self) -> float:
-        """Binary work of the file over that of the network, 1.0 when nothing was padded."""
-        return self.file_binary_macs / self.binary_macs
-
-    def __str__(self) -> str:
-        if not self.padded:
-            return "no binary layer needed padding"
-        layers = "1 binary layer" if len(self.padded) == 1 else f"{len(self.padded)} binary layers"
-        return f"{layers} padded to {WORD} channels per group; {self.mac_factor:.3g} times the binary MACs"
-
-
-def export_tflite(graph: DeployGraph, path: str | os.PathLike[str]) -> TfliteReport:
+def export_tflite(
+    graph: DeployGraph, path: str | os.PathLike[str], small_groups: SmallGroups = SmallGroups.PAD
+) -> TfliteReport:
     """Write a graph as a .tflite file, whole or not at all, and say what the format costs it.
 
     Raises:
         ExportError: constants that the file cannot hold (see common.check_values).
     """
-    write_atomically(Path(path), to_flatbuffer(graph))
-    return report(graph)
+    write_atomically(Path(path), to_flatbuffer(graph, small_groups))
+    return report(graph, small_groups)
 
 
-def report(graph: DeployGraph) -> TfliteReport:
-    """What export_tflite returns, without writing."""
-    binary = [(i, deploy.step) for i, deploy in enumerate(graph.steps) if deploy.step.kind is StepKind.BCONV2D]
-    return TfliteReport(
-        padded=tuple(PaddedLayer(i, step) for i, step in binary if padded_channels(step) != step.in_channels),
-        binary_macs=sum(step.macs for _, step in binary),
-        file_binary_macs=sum(step.macs * padded_channels(step) // step.in_channels for _, step in binary),
-    )
-
-
-def padded_channels(step: Step) -> int:
-    """Input channels of a binary step in the file: each of several groups rounded up to a multiple of 32."""
-    if step.groups == 1:
-        return step.in_channels
-    return step.groups * _words(step.in_channels // step.groups) * WORD
-
-
-def to_flatbuffer(graph: DeployGraph) -> bytes:
+def to_flatbuffer(graph: DeployGraph, small_groups: SmallGroups = SmallGroups.PAD) -> bytes:
     """The bytes of the .tflite file of a graph.
 
     Raises:
@@ -120,7 +71,7 @@ def to_flatbuffer(graph: DeployGraph) -> bytes:
     """
     check_values(graph)
     net = graph.architecture
-    rules = _Rules()
+    rules = _Rules(small_groups)
     images = rules.writer.tensor(INPUT, (1, net.height, net.width, net.image_channels))
     values = images
     for index, deploy in enumerate(graph.steps):
@@ -132,8 +83,9 @@ def to_flatbuffer(graph: DeployGraph) -> bytes:
 class _Rules:
     """The export rules; each adds the operators of one piece and returns the index of its output."""
 
-    def __init__(self) -> None:
+    def __init__(self, small_groups: SmallGroups) -> None:
         self.writer = TfliteWriter()
+        self.small_groups = small_groups
 
     def step(self, index: int, deploy: DeployStep, before: DeployStep | None, values: int) -> int:
         """One step: the float output of the step before -> its own, [1, H, W, C]."""
@@ -164,6 +116,8 @@ class _Rules:
                 bits = self.quantize(name, step, before, values)
                 output = self.bconv2d(name, deploy, bits)
                 return self.rprelu(name, deploy, self.shortcut(name, step, output, values))
+            case StepKind.PACK:
+                raise ExportError(f"step {index} ({step.key}): the planner has no such step")
 
     def conv2d(self, name: str, deploy: DeployStep, values: int) -> int:
         """Float convolution with zero padding: CONV_2D; weights are [O, k, k, C/g] here and there."""
@@ -182,15 +136,16 @@ class _Rules:
         """bits = (y < threshold) becomes SUB, LceQuantize: the bit (y - threshold < 0).
 
         The rounded y - t is negative exactly when y < t; y == t gives +0, the sign +1. (TensorFlow Lite flushes
-        subnormal numbers to 0, so this needs |y - t| >= 2**-126.) No SUB when every threshold is 0. Groups are padded
-        before LceQuantize, see pad_groups.
+        subnormal numbers to 0, so this needs |y - t| >= 2**-126.) No SUB when every threshold is 0. Small groups are
+        padded before LceQuantize, see pad_groups, unless the layer is an operator of our own.
         """
         threshold = before.constants["threshold"]
         if threshold.any():
             values = self.per_channel("SUB", f"{name}.input_threshold", values, threshold, f"{name}.shifted")
-        if padded_channels(step) != step.in_channels:
+        if has_small_groups(step) and self.small_groups is SmallGroups.PAD:
             values = self.pad_groups(name, step, values)
-        shape = (*self.writer.shape(values)[:-1], _words(padded_channels(step)))
+        *pixels, channels = self.writer.shape(values)
+        shape = (*pixels, words(channels))
         return self.writer.custom("LceQuantize", [values], f"{name}.bits", shape, dtype="int32")
 
     def pad_groups(self, name: str, step: Step, values: int) -> int:
@@ -216,13 +171,18 @@ class _Rules:
         return self.reshape(f"{name}.padded", values, (1, step.in_height, step.in_width, step.groups * padded))
 
     def bconv2d(self, name: str, deploy: DeployStep, bits: int) -> int:
-        """y = scale * dot + bias: LceBconv2d with multiplier and bias.
+        """y = scale * dot + bias: LceBconv2d with multiplier and bias, or our own operator (docs/litert.md).
 
-        Its kernels fold K into the bias, acc * (-2 * scale) + (K * scale + bias), so that y is rounded as a number of
+        LCE's kernels fold K into the bias, acc * (-2 * scale) + (K * scale + bias), so that y is rounded as a number of
         the size of K * scale, and a padded layer as one of its padded K.
         """
         step = deploy.step
-        weights, surplus = padded_weights(deploy)
+        if has_small_groups(step) and self.small_groups is SmallGroups.NATIVE:
+            operator, channels, groups = OWN_OPERATOR, step.in_channels, {"groups": step.groups}
+            weights, surplus = deploy.constants["weights"].astype(np.int8), 0
+        else:
+            operator, channels, groups = "LceBconv2d", padded_channels(step), {}
+            weights, surplus = padded_weights(deploy)
         bias = deploy.constants["bias"].astype(np.float32)
         corrected = bias - deploy.constants["scale"].astype(np.float32) * np.float32(surplus)
         inputs = [
@@ -233,7 +193,7 @@ class _Rules:
             NO_TENSOR,
         ]
         options = {
-            "channels_in": padded_channels(step),
+            "channels_in": channels,
             "dilation_height_factor": 1,
             "dilation_width_factor": 1,
             "fused_activation_function": tflite.ActivationFunctionType.NONE,
@@ -241,8 +201,9 @@ class _Rules:
             "padding": _SAME,
             "stride_height": step.stride,
             "stride_width": step.stride,
+            **groups,
         }
-        return self.writer.custom("LceBconv2d", inputs, f"{name}.affine", _out_shape(step), options)
+        return self.writer.custom(operator, inputs, f"{name}.affine", _out_shape(step), options)
 
     def shortcut(self, name: str, step: Step, output: int, values: int) -> int:
         """y + the step's float input, as Shortcut says.
@@ -306,32 +267,12 @@ class _Rules:
         return self.writer.constant(f"{name}.{constant}", deploy.constants[constant])
 
 
-def padded_weights(deploy: DeployStep) -> tuple[npt.NDArray[np.int8], int]:
-    """Weights [O, k, k, padded C/g] and what the padding adds to every dot product.
-
-    The padded channels are +1 everywhere (the border too), so they add the sum of their weights. Those alternate +1,
-    -1, so that the sum, over all k*k*(padded - c) of them, is 0 when their number is even and 1 when it is odd: then,
-    and only then, the bias is corrected by one scale.
-    """
-    step = deploy.step
-    weights = deploy.constants["weights"].astype(np.int8)
-    extra = padded_channels(step) // step.groups - step.in_channels // step.groups
-    count = step.kernel * step.kernel * extra
-    filler = np.where(np.arange(count) % 2, -1, 1).astype(np.int8).reshape(1, step.kernel, step.kernel, extra)
-    filler = np.broadcast_to(filler, (step.out_channels, step.kernel, step.kernel, extra))
-    return np.concatenate([weights, filler], axis=-1), count % 2
-
-
 def pack_words(negative: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
     """[..., C] -> int32 [..., ceil(C / 32)]: channel c is bit c % 32 of word c // 32; tail bits are 0."""
     channels = negative.shape[-1]
-    tail = [(0, 0)] * (negative.ndim - 1) + [(0, _words(channels) * WORD - channels)]
+    tail = [(0, 0)] * (negative.ndim - 1) + [(0, words(channels) * WORD - channels)]
     packed = np.packbits(np.pad(negative, tail), axis=-1, bitorder="little")
     return packed.view("<i4").astype(np.int32)
-
-
-def _words(channels: int) -> int:
-    return -(-channels // WORD)
 
 
 def _out_shape(step: Step) -> tuple[int, ...]:

@@ -18,7 +18,12 @@ from flatbuffers import flexbuffers
 
 NO_TENSOR = -1  # an optional input that is not given
 
-_TENSOR_TYPES = {"float32": tflite.TensorType.FLOAT32, "int32": tflite.TensorType.INT32}
+_TENSOR_TYPES = {
+    "float32": tflite.TensorType.FLOAT32,
+    "int32": tflite.TensorType.INT32,
+    "int8": tflite.TensorType.INT8,
+    "bool": tflite.TensorType.BOOL,
+}
 _ALIGNMENT = 16
 _SCHEMA_VERSION = 3
 
@@ -37,11 +42,20 @@ class BuiltinOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantization:
+    """What an int8 number q means: scale * (q - zero_point)."""
+
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Tensor:
     name: str
     shape: tuple[int, ...]
     dtype: str
     buffer: int
+    quantization: Quantization | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +83,16 @@ class TfliteWriter:
         self._operators: list[_Operator] = []
         self._codes: list[tuple[int, str, int]] = []  # builtin code, custom name, version
 
-    def tensor(self, name: str, shape: Sequence[int], dtype: str = "float32") -> int:
+    def tensor(
+        self, name: str, shape: Sequence[int], dtype: str = "float32", quantization: Quantization | None = None
+    ) -> int:
         """A tensor that is no constant: the input of the model. Returns its index."""
-        return self._tensor(name, tuple(shape), dtype, 0)
+        return self._tensor(name, tuple(shape), dtype, 0, quantization)
 
     def constant(self, name: str, values: npt.NDArray[np.generic]) -> int:
         """A float32 or int32 constant of any shape. Returns its index."""
         self._buffers.append(np.ascontiguousarray(values).tobytes())
-        return self._tensor(name, values.shape, values.dtype.name, len(self._buffers) - 1)
+        return self._tensor(name, values.shape, values.dtype.name, len(self._buffers) - 1, None)
 
     def shape(self, tensor: int) -> tuple[int, ...]:
         """The shape of a tensor."""
@@ -102,11 +118,12 @@ class TfliteWriter:
         shape: Sequence[int],
         options: Mapping[str, int] | None = None,
         dtype: str = "float32",
+        quantization: Quantization | None = None,
     ) -> int:
         """Adds a custom operator with one output; returns the output's index."""
         code = (tflite.BuiltinOperator.CUSTOM, operator, 1)
         blob = bytes(flexbuffers.Dumps(dict(options))) if options else b""
-        return self._operator(code, inputs, self.tensor(name, shape, dtype), None, blob)
+        return self._operator(code, inputs, self.tensor(name, shape, dtype, quantization), None, blob)
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int], metadata: Mapping[str, str]) -> bytes:
         """The file. metadata: name -> text, each in a buffer of its own."""
@@ -128,8 +145,10 @@ class TfliteWriter:
         layout.builder.Finish(tflite.ModelEnd(layout.builder), file_identifier=b"TFL3")
         return bytes(layout.builder.Output())
 
-    def _tensor(self, name: str, shape: tuple[int, ...], dtype: str, buffer: int) -> int:
-        self._tensors.append(_Tensor(name, shape, dtype, buffer))
+    def _tensor(
+        self, name: str, shape: tuple[int, ...], dtype: str, buffer: int, quantization: Quantization | None
+    ) -> int:
+        self._tensors.append(_Tensor(name, shape, dtype, buffer, quantization))
         return len(self._tensors) - 1
 
     def _operator(
@@ -213,12 +232,23 @@ class _Layout:
     def _tensor(self, tensor: _Tensor) -> int:
         shape = self.int32s(tensor.shape)
         name = self.builder.CreateString(tensor.name)
+        quantization = self._quantization(tensor.quantization) if tensor.quantization else None
         tflite.TensorStart(self.builder)
         tflite.TensorAddShape(self.builder, shape)
         tflite.TensorAddType(self.builder, _TENSOR_TYPES[tensor.dtype])
         tflite.TensorAddBuffer(self.builder, tensor.buffer)
         tflite.TensorAddName(self.builder, name)
+        if quantization is not None:
+            tflite.TensorAddQuantization(self.builder, quantization)
         return int(tflite.TensorEnd(self.builder))
+
+    def _quantization(self, quantization: Quantization) -> int:
+        scale = self.builder.CreateNumpyVector(np.array([quantization.scale], np.float32))
+        zero_point = self.builder.CreateNumpyVector(np.array([quantization.zero_point], np.int64))
+        tflite.QuantizationParametersStart(self.builder)
+        tflite.QuantizationParametersAddScale(self.builder, scale)
+        tflite.QuantizationParametersAddZeroPoint(self.builder, zero_point)
+        return int(tflite.QuantizationParametersEnd(self.builder))
 
     def _operator(self, operator: _Operator) -> int:
         inputs, outputs = self.int32s(operator.inputs), self.int32s([operator.output])

@@ -12,9 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy.deploy_graph import DeployStep
-from bnn_deploy.steps import Shortcut, StepKind, same_out, same_pad
+from bnn_deploy.steps import Activation, Shortcut, StepKind, same_out, same_pad
 
 Floats = npt.NDArray[np.float32]
+
+ACTIVATION_BOUNDS = {
+    Activation.NONE: (-np.inf, np.inf),
+    Activation.RELU: (0.0, np.inf),
+    Activation.RELU_N1_TO_1: (-1.0, 1.0),
+    Activation.RELU6: (0.0, 6.0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ def run_step(deploy: DeployStep, values: Floats, bits: npt.NDArray[np.int8] | No
     constant = {name: array.astype(np.float64) for name, array in deploy.constants.items()}
     if step.kind is StepKind.GLOBAL_AVGPOOL:
         return Traced(None, values.mean(axis=(0, 1), dtype=np.float64, keepdims=True).astype(np.float32), None)
+    if step.kind is StepKind.PACK:
+        return Traced(None, values, signs(values - deploy.constants["threshold"].astype(np.float32)))
     if step.kind is StepKind.LINEAR:
         out = values.astype(np.float64) @ constant["weights"].T + constant["bias"]
         return Traced(None, out.astype(np.float32), None)
@@ -99,7 +108,11 @@ def run_step(deploy: DeployStep, values: Floats, bits: npt.NDArray[np.int8] | No
         if step.integer_threshold:
             packed = np.where(sums > constant["threshold"], -1, 1).astype(np.int8)
             return Traced(sums, packed.astype(np.float32), packed)
-        y = constant["scale"] * (step.k_bits - 2.0 * sums) + constant["bias"]
+        dot = step.k_bits - 2.0 * sums
+        if step.zero_padding:
+            dot = conv2d(bits, constant["weights"], stride=step.stride, groups=step.groups)
+        least, most = ACTIVATION_BOUNDS[step.activation]
+        y = constant["scale"] * np.clip(dot, least, most) + constant["bias"]
         if step.shortcut is not Shortcut.NONE:
             y = y + shortcut(step.shortcut, values, step.out_channels)
     else:

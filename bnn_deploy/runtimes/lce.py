@@ -6,22 +6,28 @@ that process down and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 import bnn_deploy
+from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.tflite import padded_channels
+from bnn_deploy.export.small_groups import OWN_OPERATOR, padded_channels
 from bnn_deploy.runtimes import lce_worker
 from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, integers, reading
 from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile
+from bnn_deploy.runtimes.timing import Sampler
 from bnn_deploy.steps import Step, StepKind, plan
 
 PYTHON_VARIABLE = "BNN_LCE_PYTHON"
@@ -32,8 +38,11 @@ _EPSILON = float(np.finfo(np.float32).eps)
 _TOLERANCE = 0.25  # a sum read back from floats may be this far from an integer
 
 
-def lce_python() -> Path:
+def lce_python(make: str = "make lce-env") -> Path:
     """The Python of LCE's environment: $BNN_LCE_PYTHON, else .venv-lce here or beside the package.
+
+    Args:
+        make: the command that makes one, for the message.
 
     Raises:
         RuntimeUnavailable: there is none.
@@ -46,7 +55,7 @@ def lce_python() -> Path:
             return place
     raise RuntimeUnavailable(
         f"Larq Compute Engine's environment was not found at {' or '.join(map(str, places))}; make it with "
-        f"`make lce-env`, or name its Python in {PYTHON_VARIABLE}"
+        f"`{make}`, or name its Python in {PYTHON_VARIABLE}"
     )
 
 
@@ -55,17 +64,31 @@ class LceRuntime:
 
     Args:
         path: a file of export_tflite; any other model of one image and known operators can be run, not traced.
+        architecture: of the file, if it has no record of its own (a file of LCE's converter).
 
     Raises:
-        FileFormatError: no file, no .tflite model, or a damaged one.
+        FileFormatError: no file, no .tflite model, a damaged one, or one exported with SmallGroups.NATIVE.
         RuntimeUnavailable: LCE's environment is missing.
     """
 
     name = "lce"
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], architecture: Architecture | None = None) -> None:
         self._python = lce_python()
+        self._architecture = architecture
         self._file = TfliteFile(path)
+        if any(operator.custom == OWN_OPERATOR for operator in self._file.operators):
+            raise FileFormatError(
+                f"{path}: exported with --small-groups native: its {OWN_OPERATOR} operators need our delegate, LCE's "
+                "interpreter does not know them; for LCE, export with --small-groups pad"
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See Runtime."""
+        with reading(self._file.path):
+            height, width, channels = self._file.input_shape[1:]
+        return height, width, channels
 
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
@@ -92,10 +115,38 @@ class LceRuntime:
                 taps.append(Tap(unpack_words(packed, step), sums, readable))
             return Trace(logits.astype(np.float32, copy=False), tuple(taps))
 
+    @contextmanager
+    def sampler(self, threads: int) -> Iterator[Sampler]:
+        """Times runs of a random image, in a process that lasts as long as the context.
+
+        Raises:
+            FileFormatError, RuntimeUnavailable: as run, at the first sample.
+        """
+        command = [str(self._python), "-I", lce_worker.__file__, str(self._file.path), str(threads)]
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
+        ):
+            assert process.stdin is not None
+            assert process.stdout is not None
+            asks, answers = process.stdin, process.stdout
+
+            def sample(iterations: int) -> int:
+                with contextlib.suppress(BrokenPipeError):  # the missing answer says so
+                    asks.write(b"%d\n" % iterations)
+                    asks.flush()
+                line = answers.readline()
+                if not line:
+                    errors.seek(0)
+                    self._refuse(process.wait(), errors.read())
+                return int(line)
+
+            yield sample
+
     def _layers(self) -> list[tuple[Operator, Step]]:
         """The LceBconv2d operators and the binary steps that they are."""
         path = self._file.path
-        architecture = architecture_of(self._file.metadata, path)
+        architecture = self._architecture or architecture_of(self._file.metadata, path)
         operators = [operator for operator in self._file.operators if operator.custom == "LceBconv2d"]
         steps = [step for step in plan(architecture) if step.kind is StepKind.BCONV2D]
         if len(operators) != len(steps):
@@ -109,7 +160,7 @@ class LceRuntime:
 
         LCE computes acc * (-2 * multiplier) + (K * multiplier + bias), so y carries an error of up to
         eps * (|multiplier| * K + |bias|), and the quotient is off by eps * (K + |bias / multiplier|). The padding's
-        surplus (export.tflite.padded_weights) is taken off.
+        surplus (small_groups.padded_weights) is taken off.
         """
         multiplier, bias = (self._file.constant(operator.inputs[i]).astype(np.float64) for i in (2, 3))
         extra = (padded_channels(step) - step.in_channels) // step.groups * step.kernel**2
@@ -126,16 +177,19 @@ class LceRuntime:
         command = [str(self._python), "-I", lce_worker.__file__]
         done = subprocess.run(command, input=payload.getvalue(), capture_output=True, check=False)
         if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = "\n".join(lines[-5:]) or f"exit status {done.returncode}"
-            if done.returncode == lce_worker.NOT_INSTALLED:
-                raise RuntimeUnavailable(f"{self._python}: {reason}; make its environment with `make lce-env`")
-            raise FileFormatError(f"{self._file.path}: LCE's interpreter refuses it: {reason}")
+            self._refuse(done.returncode, done.stderr)
         stdout = io.BytesIO(done.stdout)
         arrays = []
         while stdout.tell() < len(done.stdout):
             arrays.append(np.load(stdout, allow_pickle=False))
         return arrays
+
+    def _refuse(self, code: int, stderr: bytes) -> NoReturn:
+        lines = stderr.decode(errors="replace").strip().splitlines()
+        reason = "\n".join(lines[-5:]) or f"exit status {code}"
+        if code == lce_worker.NOT_INSTALLED:
+            raise RuntimeUnavailable(f"{self._python}: {reason}; make its environment with `make lce-env`")
+        raise FileFormatError(f"{self._file.path}: LCE's interpreter refuses it: {reason}")
 
 
 def unpack_words(packed: Array, step: Step) -> npt.NDArray[np.bool_]:

@@ -31,7 +31,7 @@ from bnn_deploy.export.files import model_path
 from bnn_deploy.export.fold import fold
 from bnn_deploy.layers import BinaryMobileNet
 from bnn_deploy.runtimes.base import Floats, Runtime, Tap, Trace
-from bnn_deploy.runtimes.registry import RUNTIMES, open_runtime, runtime_entry
+from bnn_deploy.runtimes.registry import open_runtime, runtime_entry, verified_runtimes
 from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime, reference_sums
 from bnn_deploy.steps import StepKind
 
@@ -53,25 +53,37 @@ class ImageSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """A runtime with its name in the result and the file that it opened, None for torch."""
+
+    name: str
+    file: Path | None
+    runtime: Runtime
+
+
+@dataclass(frozen=True, slots=True)
 class Parity:
-    """One runtime against torch; for runtime "torch", torch's own sums against the folded weights.
+    """One runtime against torch (or whatever compare's reference is); for the reference, its own sums against the
+    folded weights.
 
     Args:
         runtime: its name.
-        images: how many were run; every layer of every one was compared.
+        images: how many were run; every layer of every one was compared, unless the runtime shows none (`traced`).
         top1_agreement: share of images whose highest logit is torch's, 0..1.
-        max_abs_diff: largest difference of a logit from torch's.
+        max_abs_diff: largest difference of a logit from torch's; max_rel_diff: that over torch's largest logit.
         sums_compared, sums_wrong: integer sums of binary layers, see above; sums_unreadable: those that the runtime's
             output does not allow to be told (a scale of 0, or one too small beside the bias).
         signs_compared: input signs of all binary layers; sign_flips: how many differ from torch's, for each layer.
         file: the exported file that was checked, None for torch.
         seconds: wall time of the runtime alone, taps included. Not a benchmark.
+        traced: False for a runtime that shows no layers, so that top-1 alone is judged.
     """
 
     runtime: str
     images: int
     top1_agreement: float
     max_abs_diff: float
+    max_rel_diff: float
     sums_compared: int
     sums_wrong: int
     sums_unreadable: int
@@ -79,6 +91,7 @@ class Parity:
     sign_flips: tuple[int, ...]
     file: Path | None
     seconds: float
+    traced: bool = True
 
     @property
     def sign_flips_total(self) -> int:
@@ -92,8 +105,8 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Exact, and top-1 agrees on MIN_AGREEMENT of the images."""
-        return self.exact and self.top1_agreement >= MIN_AGREEMENT
+        """Exact, where sums can be seen, and top-1 agrees on MIN_AGREEMENT of the images."""
+        return (self.exact or not self.traced) and self.top1_agreement >= MIN_AGREEMENT
 
     def to_json(self) -> dict[str, object]:
         """All fields, totals and the verdict, JSON-ready."""
@@ -101,10 +114,14 @@ class Parity:
         return {**asdict(self), "file": file, "sign_flips_total": self.sign_flips_total, "passed": self.passed}
 
     def __str__(self) -> str:
+        layers = (
+            f"{self.sums_wrong} of {self.sums_compared} sums wrong, {self.sign_flips_total} of {self.signs_compared} "
+            "signs flipped"
+        )
         return (
             f"{self.runtime}: {self.images} images, top-1 agrees on {100 * self.top1_agreement:.2f} %, largest logit "
-            f"difference {self.max_abs_diff:.2g}, {self.sums_wrong} of {self.sums_compared} sums wrong, "
-            f"{self.sign_flips_total} of {self.signs_compared} signs flipped"
+            f"difference {self.max_abs_diff:.2g} ({self.max_rel_diff:.2g} of the largest logit), "
+            f"{layers if self.traced else 'no layers to see'}"
         )
 
 
@@ -123,7 +140,7 @@ def check_parity(
         model: the trained network; or a folded graph, which is then computed step by step in torch.
         folder: of its exported files, `model.*` (export.files.model_path). A file of other weights shows as wrong sums.
         images: an array, float32 [N, H, W, C], or a source from which a few at a time are taken.
-        runtimes: names of RUNTIMES; None: all of them.
+        runtimes: names of RUNTIMES; None: registry.verified_runtimes.
         progress: called with (images done, images) after every batch.
         count: only the first images; None: all of them.
 
@@ -137,48 +154,75 @@ def check_parity(
         ExportError: the network cannot be folded.
         ValueError: no images, or images of another shape or type.
     """
-    names = list(RUNTIMES) if runtimes is None else list(runtimes)
+    names = verified_runtimes() if runtimes is None else list(runtimes)
     files = [_exported(folder, name) for name in names]
     graph = model if isinstance(model, DeployGraph) else fold(model)
     torch = GraphRuntime(model) if isinstance(model, DeployGraph) else TorchRuntime(model, model.architecture)
-    opened = [open_runtime(name, file) for name, file in zip(names, files, strict=True)]
+    opened = [Opened(name, file, open_runtime(name, file)) for name, file in zip(names, files, strict=True)]
+    return compare(graph, Opened(torch.name, None, torch), opened, images, progress, count=count)
+
+
+def compare(
+    graph: DeployGraph,
+    reference: Opened,
+    others: Sequence[Opened],
+    images: Floats | ImageSource,
+    progress: Progress | None = None,
+    *,
+    count: int | None = None,
+) -> list[Parity]:
+    """Any runtimes with a reference on the same images: check_parity without its rules of what is what.
+
+    Returns:
+        One Parity for the reference, its sums against the folded weights; then one for each of the others.
+
+    Raises:
+        FileFormatError: a file is damaged, or of another architecture than the reference.
+        ValueError: no images, or images of another shape or type.
+    """
     steps = _binary_steps(graph)
-    own = _Tally(torch.name, None, steps)
-    tallies = [_Tally(name, file, steps) for name, file in zip(names, files, strict=True)]
+    own = _Tally(reference, steps)
+    tallies = [_Tally(other, steps) for other in others]
     source = _Array(images) if isinstance(images, np.ndarray) else images
     total = len(source) if count is None else min(count, len(source))
     if total < 1:
         raise ValueError("images: expected at least one, got none")
     for batch in _batches(steps, source, total):
-        expected, seconds = _timed(torch, batch)
+        expected, seconds = _timed(reference.runtime, batch)
         sums = [reference_sums(tap, deploy) for tap, deploy in zip(expected.taps, steps, strict=True)]
         own.add(expected, seconds, expected, sums)
-        for tally, runtime, file in zip(tallies, opened, files, strict=True):
-            tally.add(*_traced(runtime, file, batch, expected), expected, sums)
+        for tally in tallies:
+            tally.add(*_traced(tally.opened, batch, expected), expected, sums)
         if progress is not None:
             progress(own.images, total)
     return [tally.parity() for tally in (own, *tallies)]
 
 
 class _Tally:
-    """Adds up the comparison of one runtime with torch over batches."""
+    """Adds up the comparison of one runtime with the reference over batches."""
 
-    def __init__(self, runtime: str, file: Path | None, steps: Sequence[DeployStep]) -> None:
+    def __init__(self, opened: Opened, steps: Sequence[DeployStep]) -> None:
         self.images = 0
-        self._runtime, self._file, self._steps = runtime, file, steps
+        self.opened = opened
+        self._steps = steps
         self._agreeing = 0
-        self._max_abs_diff = 0.0
+        self._max_abs_diff = self._largest_logit = 0.0
         self._compared = self._wrong = self._unreadable = self._signs = 0
         self._flips = np.zeros(len(steps), np.int64)
         self._seconds = 0.0
+        self._traced = True
 
     def add(self, trace: Trace, seconds: float, expected: Trace, sums: Sequence[npt.NDArray[np.int32]]) -> None:
-        """One batch: the runtime's trace, torch's, and the exact sums of torch's signs."""
+        """One batch: the runtime's trace, the reference's, and the exact sums of the reference's signs."""
         self.images += len(trace.logits)
         self._seconds += seconds
         self._agreeing += int((trace.logits.argmax(axis=1) == expected.logits.argmax(axis=1)).sum())
         difference = np.abs(trace.logits - expected.logits).max()
         self._max_abs_diff = float(np.maximum(self._max_abs_diff, difference))  # a NaN stays
+        self._largest_logit = max(self._largest_logit, float(np.abs(expected.logits).max()))
+        self._traced = bool(trace.taps)
+        if not self._traced:
+            return
         for layer, (tap, other) in enumerate(zip(trace.taps, expected.taps, strict=True)):
             flipped = tap.negative != other.negative
             self._signs += flipped.size
@@ -194,24 +238,26 @@ class _Tally:
     def parity(self) -> Parity:
         """The result."""
         return Parity(
-            runtime=self._runtime,
+            runtime=self.opened.name,
             images=self.images,
             top1_agreement=self._agreeing / self.images,
             max_abs_diff=self._max_abs_diff,
+            max_rel_diff=self._max_abs_diff / (self._largest_logit or 1.0),
             sums_compared=self._compared,
             sums_wrong=self._wrong,
             sums_unreadable=self._unreadable,
             signs_compared=self._signs,
             sign_flips=tuple(self._flips.tolist()),
-            file=self._file,
+            file=self.opened.file,
             seconds=self._seconds,
+            traced=self._traced,
         )
 
 
 def _sums_of(
     tap: Tap, deploy: DeployStep, flipped: npt.NDArray[np.bool_], expected: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int32]:
-    """The exact sums of a runtime's signs; images whose signs are torch's have torch's sums, computed already."""
+    """The exact sums of a runtime's signs; images whose signs are the reference's have its sums, computed already."""
     images = np.flatnonzero(flipped.any(axis=(1, 2, 3)))
     if not images.size:
         return expected
@@ -226,18 +272,19 @@ def _timed(runtime: Runtime, images: Floats) -> tuple[Trace, float]:
     return trace, time.perf_counter() - start
 
 
-def _traced(runtime: Runtime, file: Path, images: Floats, expected: Trace) -> tuple[Trace, float]:
-    """A trace of the shapes of torch's, and the seconds it took.
+def _traced(opened: Opened, images: Floats, expected: Trace) -> tuple[Trace, float]:
+    """A trace of the shapes of the reference's, and the seconds it took.
 
     Raises:
         FileFormatError: the file is of another architecture.
     """
     try:
-        trace, seconds = _timed(runtime, images)
-    except ValueError as exc:  # torch has taken these images
-        raise FileFormatError(f"{file}: of another architecture than the network: {exc}") from exc
-    if _shapes(trace) != _shapes(expected):
-        raise FileFormatError(f"{file}: of another architecture than the network: its layers have other shapes")
+        trace, seconds = _timed(opened.runtime, images)
+    except ValueError as exc:  # the reference has taken these images
+        raise FileFormatError(f"{opened.file}: of another architecture than the network: {exc}") from exc
+    wanted = _shapes(expected) if trace.taps else [expected.logits.shape]
+    if _shapes(trace) != wanted:
+        raise FileFormatError(f"{opened.file}: of another architecture than the network: its layers have other shapes")
     return trace, seconds
 
 

@@ -35,7 +35,7 @@ bool run_marked(int index, const Step& step, const KernelChoice& choice, Status*
   }
   char kernel[96];
   prepared.kernel_name(kernel, sizeof kernel);
-  const bool rows = step.convolves();
+  const bool rows = step.by_rows();
   JsonLine json(stdout);
   json.integer("index", index);
   json.text("kernel", kernel);

@@ -11,7 +11,7 @@ namespace bnn {
 constexpr char kMagic[] = "BNN1";
 constexpr uint32_t kVersion = 1, kMaxSteps = 4096;
 constexpr size_t kHeaderBytes = 64, kRecordBytes = 128, kRecordInts = 16;
-constexpr size_t kRecordFields = 13;  // of the integers; the rest are zero
+constexpr size_t kRecordFields = 13;  // of the integers: what the planner's steps need
 constexpr uint64_t kAlignment = 64;   // of constants
 
 // Where the fields of the header stand, and a record's offsets of constants.

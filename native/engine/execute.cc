@@ -1,19 +1,21 @@
 #include "engine/execute.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace bnn {
 namespace {
 
-// The row that is added to row y of the output.
-ShortcutRow shortcut_row(const PreparedStep& prepared, const StepInput& in, int y, float* scratch) {
+// The row that the step's shortcut adds to row y of the output.
+ShortcutRow plain_shortcut_row(const PreparedStep& prepared, const StepInput& in, int y,
+                               float* scratch) {
   const ConvShape& shape = prepared.step.shape;
   switch (prepared.step.shortcut) {
     case Shortcut::kIdentity:
       return {in.values.row(y), shape.in_c};
     case Shortcut::kRepeat:
       if (shape.in_c % 16 == 0 || shape.in_c == shape.out_c) return {in.values.row(y), shape.in_c};
-      repeat_row(shape, in.values.row(y), scratch);
+      repeat_row(shape, shape.in_c, in.values.row(y), scratch);
       return {scratch, shape.out_c};
     case Shortcut::kAvgPool:
       avgpool_row(prepared.isa, shape, in.values.row(2 * y),
@@ -23,6 +25,20 @@ ShortcutRow shortcut_row(const PreparedStep& prepared, const StepInput& in, int 
       break;
   }
   return {nullptr, 0};
+}
+
+// With the corrections of zero padding, in scratch memory.
+ShortcutRow shortcut_row(const PreparedStep& prepared, const StepInput& in, int y, float* scratch) {
+  const ShortcutRow plain = plain_shortcut_row(prepared, in, y, scratch);
+  if (!prepared.step.zero_padding) return plain;
+  const ConvShape& shape = prepared.step.shape;
+  if (!plain.values) {
+    std::fill_n(scratch, size_t(shape.out_w) * shape.out_c, 0.0f);
+  } else if (plain.values != scratch) {
+    repeat_row(shape, plain.channels, plain.values, scratch);
+  }
+  prepared.zero_padding.add(prepared.step, y, scratch);
+  return {scratch, shape.out_c};
 }
 
 // Kernels set the bits of every whole word; of a last word that channels do not fill they set the
@@ -78,7 +94,8 @@ void run_conv2d_row(const PreparedStep& prepared, const StepInput& in, const Ste
 }  // namespace
 
 size_t shortcut_floats(const Step& step) {
-  const bool made = step.shortcut == Shortcut::kAvgPool || step.shortcut == Shortcut::kRepeat;
+  const bool made = step.shortcut == Shortcut::kAvgPool || step.shortcut == Shortcut::kRepeat ||
+                    step.zero_padding;
   return made ? size_t(step.shape.out_w) * step.shape.out_c : 0;
 }
 
@@ -102,10 +119,14 @@ void find_taps(const Step& step, const Rows<const uint64_t>& bits, const uint64_
 
 void run_step_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int y,
                   const Scratch& scratch) {
-  if (prepared.step.kind == StepKind::kBconv2d) {
-    run_bconv2d_row(prepared, in, out, y, scratch);
-  } else {
-    run_conv2d_row(prepared, in, out, y);
+  switch (prepared.step.kind) {
+    case StepKind::kBconv2d:
+      return run_bconv2d_row(prepared, in, out, y, scratch);
+    case StepKind::kPack:
+      return pack_row(prepared.isa, prepared.step.shape, in.values.row(y), prepared.epilogue,
+                      output_row(prepared.step, out, y));
+    default:
+      return run_conv2d_row(prepared, in, out, y);
   }
 }
 
@@ -123,6 +144,7 @@ void run_step(const PreparedStep& prepared, const StepInput& in, const StepOutpu
   switch (prepared.step.kind) {
     case StepKind::kConv2d:
     case StepKind::kBconv2d:
+    case StepKind::kPack:
       if (prepared.step.integer_threshold()) return run_thresholds(prepared, out, scratch);
       for (int y = 0; y < shape.out_h; ++y) run_step_row(prepared, in, out, y, scratch);
       break;

@@ -19,7 +19,7 @@ size_t in_words(const Step& step);
 void find_taps(const Step& step, const Rows<const uint64_t>& bits, const uint64_t* zeros,
                const uint64_t** taps);
 
-// Row y of a convolution. Its input rows first_row(y) .. last_row(y) must be there (step.h). An
+// Row y of a step by rows. Its input rows first_row(y) .. last_row(y) must be there (step.h). An
 // output whose base is null is not written.
 void run_step_row(const PreparedStep& prepared, const StepInput& in, const StepOutput& out, int y,
                   const Scratch& scratch);

@@ -17,7 +17,7 @@ size_t weight_bytes(const PreparedStep& prepared) {
     case StepKind::kConv2d:
       return conv2d_prepared_bytes(step.shape);
     default:
-      return constant_bytes(step, kWeights);
+      return constant_bytes(step, kWeights);  // a pack has none
   }
 }
 
@@ -61,6 +61,13 @@ void PreparedStep::kernel_name(char* text, size_t size) const {
   }
 }
 
+void clamp(Activation activation, EpilogueConstants* epilogue) {
+  if (activation == Activation::kNone) return;
+  epilogue->least = activation == Activation::kReluN1To1 ? -1.0f : 0.0f;
+  if (activation == Activation::kReluN1To1) epilogue->most = 1.0f;
+  if (activation == Activation::kRelu6) epilogue->most = 6.0f;
+}
+
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,
                    Status* status) {
   *prepared = PreparedStep{};
@@ -80,7 +87,7 @@ bool choose_kernel(int index, const Step& step, const KernelChoice& choice, Prep
 size_t prepared_bytes(const PreparedStep& prepared) {
   size_t bytes = aligned(weight_bytes(prepared));
   for (int slot : kRowSlots) bytes += row_bytes(prepared.step, slot);
-  return bytes;
+  return bytes + ZeroPadding::bytes(prepared.step);
 }
 
 void prepare_constants(const Constants& constants, void* memory, PreparedStep* prepared) {
@@ -117,6 +124,11 @@ void prepare_constants(const Constants& constants, void* memory, PreparedStep* p
   }
   prepared->epilogue = {rows[kScale], rows[kBias],      rows[kBeta],
                         rows[kZeta],  rows[kThreshold], beta_at_most_one};
+  clamp(step.activation, &prepared->epilogue);
+  if (step.zero_padding) {
+    prepared->zero_padding.prepare(step, static_cast<const uint64_t*>(constants.slot[kWeights]),
+                                   rows[kScale], place);
+  }
 }
 
 bool prepare_owned(const Constants& constants, PreparedStep* prepared, Memory* memory) {

@@ -7,6 +7,7 @@
 #include "core/float/float_ops.h"
 #include "engine/memory.h"
 #include "engine/step.h"
+#include "engine/zero_padding.h"
 
 namespace bnn {
 
@@ -29,10 +30,14 @@ struct PreparedStep {
   const Bconv2dKernel* kernel;  // of a bconv2d, else null
   const void* weights;          // prepared, with the thresholds of an integer epilogue
   EpilogueConstants epilogue;   // none with an integer epilogue; of a linear step its bias
+  ZeroPadding zero_padding;
 
   // "bconv2d_avx512_dense_7x2", "conv2d_avx2", "global_avgpool", "linear_avx2".
   void kernel_name(char* text, size_t size) const;
 };
+
+// What an activation leaves of a dot product.
+void clamp(Activation activation, EpilogueConstants* epilogue);
 
 // Chooses the kernel of one step; of several tiles the first, for tune.h to find the best.
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,

@@ -9,7 +9,7 @@ namespace bnn {
 
 bool Rehearsal::make(const Step& step, uint64_t seed, int images) {
   const ConvShape& shape = step.shape;
-  const bool whole = !step.convolves() || reads_image(step) || step.integer_threshold();
+  const bool whole = !step.by_rows() || reads_image(step) || step.integer_threshold();
   const RingRows ring = whole ? RingRows{shape.in_h, shape.in_h} : ring_rows(step);
   const int in_rows = step.reads_bits() ? std::max(ring.bits, ring.values) : ring.values;
   constexpr size_t kOutBytes = size_t(64) << 10;  // more than a first level holds

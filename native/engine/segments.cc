@@ -81,7 +81,7 @@ int cut_segments(const PreparedStep* steps, int count, int threads, const Segmen
       part_bytes += prepared_bytes(steps[end]);
     }
     Segment* last = segment_count > 0 ? segments + segment_count - 1 : nullptr;
-    const bool joins = last && steps[begin].step.convolves() && steps[begin - 1].step.convolves() &&
+    const bool joins = last && steps[begin].step.by_rows() && steps[begin - 1].step.by_rows() &&
                        end - last->begin <= kMostSteps &&
                        bytes + part_bytes <= limits.constant_bytes &&
                        bands_fit(steps, {last->begin, end}, threads, limits.recomputed_percent);

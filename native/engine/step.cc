@@ -85,11 +85,18 @@ bool check_convolution(int index, const Step& step, Status* status) {
       fits = same_size && s.out_c % s.in_c == 0;
       break;
   }
-  if (step.kind == StepKind::kConv2d && step.shortcut != Shortcut::kNone) fits = false;
+  const bool binary = step.kind == StepKind::kBconv2d;
+  if (!binary && step.shortcut != Shortcut::kNone) fits = false;
   if (!fits) {
     return status->fail(Code::kMalformed, "step %d: shortcut %d does not fit %s %dx%dx%d-%dx%dx%d",
                         index, int(step.shortcut), step_kind_name(step.kind), s.in_h, s.in_w,
                         s.in_c, s.out_h, s.out_w, s.out_c);
+  }
+  if (!binary && (step.activation != Activation::kNone || step.zero_padding)) {
+    return status->fail(Code::kMalformed, "step %d: activation and padding are a bconv2d's", index);
+  }
+  if (step.zero_padding && step.activation != Activation::kNone) {
+    return status->fail(Code::kMalformed, "step %d: zero padding excludes an activation", index);
   }
   if (!step.float_out && !step.bits_out) {
     return status->fail(Code::kMalformed, "step %d: writes neither floats nor bits", index);
@@ -101,11 +108,23 @@ bool check_convolution(int index, const Step& step, Status* status) {
   return true;
 }
 
+bool check_pack(int index, const Step& step, Status* status) {
+  const ConvShape& s = step.shape;
+  if (s.kernel == 1 && s.stride == 1 && s.groups == 1 && s.in_h == s.out_h && s.in_w == s.out_w &&
+      s.in_c == s.out_c && step.shortcut == Shortcut::kNone && !step.rprelu && step.bits_out &&
+      step.activation == Activation::kNone && !step.zero_padding) {
+    return true;
+  }
+  return status->fail(Code::kMalformed,
+                      "step %d: pack has kernel, stride and groups 1, one size and bits", index);
+}
+
 bool check_plain(int index, const Step& step, Status* status) {
   const ConvShape& s = step.shape;
   const char* name = step_kind_name(step.kind);
   if (s.kernel != 1 || s.stride != 1 || s.groups != 1 || step.shortcut != Shortcut::kNone ||
-      step.rprelu || step.bits_out || !step.float_out || step.border) {
+      step.rprelu || step.bits_out || !step.float_out || step.border ||
+      step.activation != Activation::kNone || step.zero_padding) {
     return status->fail(Code::kMalformed,
                         "step %d: %s has kernel, stride and groups 1 and only floats", index, name);
   }
@@ -121,7 +140,7 @@ bool check_plain(int index, const Step& step, Status* status) {
 }  // namespace
 
 const char* step_kind_name(StepKind kind) {
-  constexpr const char* kNames[] = {"conv2d", "bconv2d", "global_avgpool", "linear"};
+  constexpr const char* kNames[] = {"conv2d", "bconv2d", "global_avgpool", "linear", "pack"};
   return kNames[int(kind)];
 }
 
@@ -161,6 +180,7 @@ size_t constant_bytes(const Step& step, int slot) {
   const ConvShape& s = step.shape;
   const size_t channel_floats = sizeof(float) * s.out_c;
   if (step.kind == StepKind::kGlobalAvgpool) return 0;
+  if (step.kind == StepKind::kPack) return slot == kThreshold ? channel_floats : 0;
   switch (slot) {
     case kWeights: {
       const size_t windows = size_t(s.out_c) * s.kernel * s.kernel;
@@ -185,10 +205,10 @@ size_t constant_bytes(const Step& step, int slot) {
 
 bool check_step(int index, Step* step, Status* status) {
   if (!check_sizes(index, *step, status)) return false;
-  const bool plain = step->kind == StepKind::kGlobalAvgpool || step->kind == StepKind::kLinear;
-  if (!(plain ? check_plain(index, *step, status) : check_convolution(index, *step, status))) {
-    return false;
-  }
+  const auto check = step->convolves()               ? check_convolution
+                     : step->kind == StepKind::kPack ? check_pack
+                                                     : check_plain;
+  if (!check(index, *step, status)) return false;
   ConvShape& s = step->shape;
   s.pad_top = same_pad_before(s.in_h, s.kernel, s.stride);
   s.pad_left = same_pad_before(s.in_w, s.kernel, s.stride);

@@ -7,11 +7,23 @@
 namespace bnn {
 
 // The order is that of StepKind in bnn_deploy/steps.py and of the .bnn file.
-enum class StepKind : int32_t { kConv2d = 0, kBconv2d = 1, kGlobalAvgpool = 2, kLinear = 3 };
+enum class StepKind : int32_t {
+  kConv2d = 0,
+  kBconv2d = 1,
+  kGlobalAvgpool = 2,
+  kLinear = 3,
+  kPack = 4,  // floats to bits: how a chain begins that reads neither an image nor bits
+};
+constexpr StepKind kLastStepKind = StepKind::kPack;
 
 const char* step_kind_name(StepKind kind);
 
 constexpr int32_t kMaxKernel = 255, kMaxStride = 2;
+
+// What is done to the dot product of a binary convolution before its scale: Larq's order, and
+// TensorFlow's.
+enum class Activation : int32_t { kNone = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
+constexpr Activation kLastActivation = Activation::kRelu6;
 
 struct Step {
   StepKind kind;
@@ -19,17 +31,21 @@ struct Step {
   Shortcut shortcut;
   bool rprelu, float_out, bits_out;
   int32_t border;  // pixels of +1 around the packed output
+  Activation activation = Activation::kNone;
+  bool zero_padding = false;  // of a binary convolution: what is padded counts 0, not +1
 
   // The whole epilogue is one integer compare, acc > threshold.
   bool integer_threshold() const {
-    return kind == StepKind::kBconv2d && shortcut == Shortcut::kNone && !rprelu && !float_out;
+    return kind == StepKind::kBconv2d && shortcut == Shortcut::kNone && !rprelu && !float_out &&
+           activation == Activation::kNone && !zero_padding;
   }
   bool reads_bits() const { return kind == StepKind::kBconv2d; }
   bool reads_values() const { return kind != StepKind::kBconv2d || shortcut != Shortcut::kNone; }
   bool convolves() const { return kind == StepKind::kConv2d || kind == StepKind::kBconv2d; }
+  bool by_rows() const { return convolves() || kind == StepKind::kPack; }
 
-  // The rows of its input that a convolution reads for row y of its output, by window and shortcut,
-  // cut to the image.
+  // The rows of its input that a step by rows reads for row y of its output, by window and
+  // shortcut, cut to the image.
   int first_row(int y) const;
   int last_row(int y) const;
 

@@ -40,9 +40,20 @@ std::vector<Step> random_chain(Random* random) {
   s.in_w = random->between(1, 12);
   s.in_c = 3;
   const int convolutions = random->between(1, 9);
+  const bool packs = random->chance(20);
   for (int i = 0; i < convolutions; ++i) {
     Step step = {};
     step.kind = i == 0 || random->chance(20) ? StepKind::kConv2d : StepKind::kBconv2d;
+    if (i == 0 && packs && convolutions > 1) {
+      s.kernel = s.stride = s.groups = 1;
+      s.out_c = s.in_c;
+      set_same_padding(&s);
+      steps.push_back(step);
+      steps.back().kind = StepKind::kPack;
+      steps.back().shape = s;
+      steps.back().float_out = steps.back().bits_out = true;
+      continue;
+    }
     s.kernel = random->pick(kKernels);
     s.stride = random->chance(25) ? 2 : 1;
     s.groups = 1;
@@ -63,6 +74,10 @@ std::vector<Step> random_chain(Random* random) {
     set_same_padding(&s);
     step.shape = s;
     step.rprelu = random->chance(60);
+    if (step.kind == StepKind::kBconv2d && random->chance(40)) {
+      step.zero_padding = random->chance(50);
+      if (!step.zero_padding) step.activation = Activation(random->below(4));
+    }
     step.float_out = step.bits_out = true;
     steps.push_back(step);
     s.in_h = s.out_h;
@@ -71,6 +86,7 @@ std::vector<Step> random_chain(Random* random) {
   }
   for (int i = 0; i < convolutions; ++i) {  // what the next one reads, and sometimes more
     const bool last = i + 1 == convolutions;
+    if (!last && steps[i].kind == StepKind::kPack) steps[i + 1].kind = StepKind::kBconv2d;
     steps[i].bits_out = !last && steps[i + 1].reads_bits();
     steps[i].border = steps[i].bits_out ? steps[i + 1].shape.border() : 0;
     if (!last && !steps[i + 1].reads_values()) steps[i].float_out = random->chance(30);

@@ -63,7 +63,7 @@ bool SumsStep::make(const PreparedStep& binary) {
   for (size_t o = 0; o < channels; ++o) scale[o] = 1.0f;
   prepared_ = binary;
   prepared_.step.shortcut = Shortcut::kNone;
-  prepared_.step.rprelu = prepared_.step.bits_out = false;
+  prepared_.step.rprelu = prepared_.step.bits_out = prepared_.step.zero_padding = false;
   prepared_.step.float_out = true;
   prepared_.step.border = 0;
   prepared_.epilogue = {scale, scale + channels, nullptr, nullptr, nullptr, false};

@@ -80,7 +80,8 @@ const Bconv2dKernel* fastest(const PreparedStep& prepared) {
 bool same_work(const Step& a, const Step& b) {
   return std::memcmp(&a.shape, &b.shape, sizeof a.shape) == 0 && a.kind == b.kind &&
          a.shortcut == b.shortcut && a.rprelu == b.rprelu && a.float_out == b.float_out &&
-         a.bits_out == b.bits_out && a.border == b.border;
+         a.bits_out == b.bits_out && a.border == b.border && a.activation == b.activation &&
+         a.zero_padding == b.zero_padding;
 }
 
 }  // namespace

@@ -30,7 +30,8 @@ int clamp_to(int value, int most) { return std::clamp(value, 1, most); }
 
 Step random_step(SplitMix64* random) {
   Step step{};
-  step.kind = random->below(8) ? StepKind::kBconv2d : StepKind(random->below(4));
+  step.kind =
+      random->below(8) ? StepKind::kBconv2d : StepKind(random->below(int(kLastStepKind) + 1));
   step.shape.in_h = pick(kSizes, random);
   step.shape.in_w = pick(kSizes, random);
   step.shape.in_c = pick(kChannels, random);
@@ -43,6 +44,8 @@ Step random_step(SplitMix64* random) {
   step.float_out = random->below(3);
   step.bits_out = random->below(3);
   step.border = int(random->below(3));
+  step.zero_padding = random->below(4) == 0;
+  if (random->below(4) == 0) step.activation = Activation(random->below(4));
   return step;
 }
 
@@ -51,9 +54,9 @@ std::vector<Step> read_steps(const uint8_t* data, size_t size) {
   std::vector<Step> steps;
   for (size_t at = kHeaderBytes; at + kRecordBytes <= size && steps.size() < kMostSteps;
        at += kRecordBytes) {
-    int32_t f[13];
+    int32_t f[14];
     std::memcpy(f, data + at, sizeof f);
-    if (f[0] < 0 || f[0] > 3 || f[1] < 1 || f[3] < 1) break;
+    if (f[0] < 0 || f[0] > int32_t(kLastStepKind) || f[1] < 1 || f[3] < 1) break;
     Step step{};
     step.kind = StepKind(f[0]);
     step.shape = {f[1], f[2], f[3], f[4], f[5], f[6], f[7], f[8], f[9], 0, 0};
@@ -62,6 +65,8 @@ std::vector<Step> read_steps(const uint8_t* data, size_t size) {
     step.float_out = f[11] & 2;
     step.bits_out = f[11] & 4;
     step.border = f[12];
+    step.zero_padding = f[11] & 8;
+    step.activation = Activation(f[13] & 3);
     steps.push_back(step);
   }
   return steps;
@@ -74,29 +79,40 @@ void fit_shape(Step* step) {
   s.in_w = clamp_to(s.in_w, 40);
   s.in_c = clamp_to(s.in_c, 512);
   s.out_c = clamp_to(s.out_c, 512);
-  if (!step->convolves()) {
+  if (step->kind != StepKind::kBconv2d) step->zero_padding = false;
+  if (step->kind != StepKind::kBconv2d || step->zero_padding) step->activation = Activation::kNone;
+  if (step->kind == StepKind::kPack) {
+    s.kernel = s.stride = s.groups = 1;
+    s.out_h = s.in_h;
+    s.out_w = s.in_w;
+    s.out_c = s.in_c;
+    step->shortcut = Shortcut::kNone;
+    step->rprelu = false;
+    step->bits_out = true;
+  } else if (!step->convolves()) {
     s.kernel = s.stride = s.groups = s.out_h = s.out_w = 1;
     if (step->kind == StepKind::kLinear) s.in_h = s.in_w = 1;
     if (step->kind == StepKind::kGlobalAvgpool) s.out_c = s.in_c;
     step->shortcut = Shortcut::kNone;
     step->rprelu = step->bits_out = false;
     step->float_out = true;
-    return;
-  }
-  s.kernel = clamp_to(s.kernel, 9) | 1;
-  s.stride = clamp_to(s.stride, 2);
-  s.groups = clamp_to(s.groups, s.in_c);
-  while (s.in_c % s.groups) --s.groups;
-  s.out_c = (s.out_c + s.groups - 1) / s.groups * s.groups;
-  s.out_h = (s.in_h + s.stride - 1) / s.stride;
-  s.out_w = (s.in_w + s.stride - 1) / s.stride;
-  const bool same = s.in_c == s.out_c;
-  const bool fits[] = {true, same && s.stride == 1, same && s.stride == 2,
-                       s.stride == 1 && s.out_c % s.in_c == 0};
-  if (step->kind == StepKind::kConv2d || !fits[int(step->shortcut)]) {
-    step->shortcut = Shortcut::kNone;
+  } else {
+    s.kernel = clamp_to(s.kernel, 9) | 1;
+    s.stride = clamp_to(s.stride, 2);
+    s.groups = clamp_to(s.groups, s.in_c);
+    while (s.in_c % s.groups) --s.groups;
+    s.out_c = (s.out_c + s.groups - 1) / s.groups * s.groups;
+    s.out_h = (s.in_h + s.stride - 1) / s.stride;
+    s.out_w = (s.in_w + s.stride - 1) / s.stride;
+    const bool same = s.in_c == s.out_c;
+    const bool fits[] = {true, same && s.stride == 1, same && s.stride == 2,
+                         s.stride == 1 && s.out_c % s.in_c == 0};
+    if (step->kind == StepKind::kConv2d || !fits[int(step->shortcut)]) {
+      step->shortcut = Shortcut::kNone;
+    }
   }
   if (!step->bits_out) step->float_out = true;
+  step->border = step->bits_out ? std::clamp(step->border, 0, 4) : 0;
 }
 
 // Each step reads what the one before it writes.
@@ -112,7 +128,7 @@ void fit_chain(std::vector<Step>* steps) {
       if (step.kind == StepKind::kLinear && (before.out_h > 1 || before.out_w > 1)) {
         step.kind = StepKind::kGlobalAvgpool;
       }
-      if (step.reads_bits() && !(*steps)[i - 1].convolves()) step.kind = StepKind::kConv2d;
+      if (step.reads_bits() && !(*steps)[i - 1].by_rows()) step.kind = StepKind::kConv2d;
     }
     fit_shape(&step);
   }
@@ -120,7 +136,8 @@ void fit_chain(std::vector<Step>* steps) {
     Step& step = (*steps)[i];
     const Step* next = i + 1 < steps->size() ? &(*steps)[i + 1] : nullptr;
     step.bits_out = next && next->reads_bits();
-    step.float_out = !next || next->reads_values() || (step.float_out && step.convolves());
+    if (step.kind == StepKind::kPack && !step.bits_out) step.kind = StepKind::kConv2d;
+    step.float_out = !next || next->reads_values() || (step.float_out && step.by_rows());
     step.border = step.bits_out ? next->shape.border() : 0;
   }
 }
@@ -151,6 +168,8 @@ void alter(std::vector<Step>* steps, SplitMix64* random) {
     case 3:
       step.kind = other.kind;
       step.shortcut = other.shortcut;
+      step.activation = other.activation;
+      step.zero_padding = other.zero_padding;
       break;
     case 4:
       step.shape.in_h = other.shape.in_h;

@@ -53,11 +53,13 @@ bool damage(OrtKernelInfo* node, SplitMix64* random) {
   }
 }
 
-// The network with a pool and a classifier at its end, if it has none.
+// The network with a pool and a classifier at its end, if it has none. False: it has steps that no
+// node can describe.
 bool complete(const BnnFile& file, BnnImage* image) {
   std::vector<Step> steps;
   std::vector<Constants> constants;
   for (int i = 0; i < file.steps(); ++i) {
+    if (file.step(i).activation != Activation::kNone) return false;
     steps.push_back(file.step(i));
     constants.push_back(file.constants(i));
   }

@@ -94,7 +94,7 @@ int test_repeat(const Case& test) {
   for (int y = 0; y < s.out_h; ++y) {
     Buffer<float> row(size_t(s.in_w) * size_t(s.in_c)), out(size_t(s.out_w) * size_t(s.out_c));
     test.copy_row(y, &row);
-    repeat_row(s, row.data(), out.data());
+    repeat_row(s, s.in_c, row.data(), out.data());
     wrong += count_wrong(test, y, out, [](const Case& of, int out_y, int x, int c) {
       return of.at(out_y, x, c % of.shape.in_c);
     });

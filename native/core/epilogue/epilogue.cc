@@ -1,6 +1,8 @@
 // The choice of the ISA for the rows of shortcut.h.
 #include "core/epilogue/epilogue.h"
 
+#include <algorithm>
+
 #include "core/epilogue/shortcut.h"
 
 namespace bnn {
@@ -32,9 +34,11 @@ void avgpool_row(Isa isa, const ConvShape& shape, const float* upper, const floa
   }
 }
 
-void repeat_row(const ConvShape& shape, const float* values, float* repeated) {
-  for (int x = 0; x < shape.out_w; ++x, values += shape.in_c) {
-    for (int c = 0; c < shape.out_c; ++c) *repeated++ = values[c % shape.in_c];
+void repeat_row(const ConvShape& shape, int channels, const float* values, float* repeated) {
+  for (int x = 0; x < shape.out_w; ++x, values += channels) {
+    for (int c = 0; c < shape.out_c; c += channels) {
+      repeated = std::copy_n(values, channels, repeated);
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 // What follows the sums of a convolution, in the kernel's registers: nothing but its results is
 // written to memory.
 //
-//   y   = fma(scale[o], k_bits - 2*acc, bias[o])        a float convolution gives y itself
+//   dot = k_bits - 2*acc, clamped to least .. most
+//   y   = fma(scale[o], dot, bias[o])                   a float convolution gives y itself
 //   y  += shortcut
 //   y   = (y > 0 ? y : beta[o] * y) + zeta[o]           with RPReLU
 //   out = y  and/or  bit (y < threshold[o])
@@ -12,6 +13,8 @@
 //
 // The integer epilogue, for bits alone:  bit (acc > threshold[o]) for any int32 threshold.
 #pragma once
+
+#include <cmath>
 
 #include "core/conv_shape.h"
 #include "core/isa.h"
@@ -39,6 +42,10 @@ struct EpilogueConstants {
   const float* zeta;       // null: no RPReLU
   const float* threshold;  // null: no bits
   bool beta_at_most_one;   // every beta <= 1: then RPReLU is max(y, beta * y) + zeta
+  // What an activation in front of scale and bias leaves of dot.
+  float least = -HUGE_VALF, most = HUGE_VALF;
+
+  [[gnu::always_inline]] bool clamps() const { return least > -HUGE_VALF || most < HUGE_VALF; }
 };
 
 // Where the row of one output goes; either may be null, not both.
@@ -60,7 +67,8 @@ struct ShortcutRow {
 void avgpool_row(Isa isa, const ConvShape& shape, const float* upper, const float* lower,
                  float* pooled);
 
-// Shortcut::kRepeat where in_c is no multiple of 16: repeated [out_w, out_c].
-void repeat_row(const ConvShape& shape, const float* values, float* repeated);
+// values [out_w, channels] as a shortcut sees them: repeated [out_w, out_c], element o of a pixel
+// is its o % channels.
+void repeat_row(const ConvShape& shape, int channels, const float* values, float* repeated);
 
 }  // namespace bnn

@@ -72,6 +72,11 @@ void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const v
   kernels_of(isa).conv2d_row(shape, in, static_cast<const float*>(prepared), constants, out);
 }
 
+void pack_row(Isa isa, const ConvShape& shape, const float* in, const EpilogueConstants& constants,
+              const RowOutput& out) {
+  kernels_of(isa).pack_row(shape, in, constants, out);
+}
+
 void global_avgpool(Isa isa, const float* input, int height, int width, int channels, float* out) {
   kernels_of(isa).global_avgpool(input, height, width, channels, out);
 }

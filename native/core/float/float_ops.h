@@ -18,6 +18,11 @@ void prepare_conv2d(const ConvShape& shape, const float* weights, void* prepared
 void conv2d_row(Isa isa, const ConvShape& shape, const float* const* in, const void* prepared,
                 const EpilogueConstants& constants, const RowOutput& out);
 
+// One row [out_w, out_c] of floats to bits: bit (in < constants.threshold[c]), and the floats again
+// if `out` asks for them.
+void pack_row(Isa isa, const ConvShape& shape, const float* in, const EpilogueConstants& constants,
+              const RowOutput& out);
+
 // out[c] = mean over height*width of input[:, :, c];  input [height, width, channels]
 void global_avgpool(Isa isa, const float* input, int height, int width, int channels, float* out);
 

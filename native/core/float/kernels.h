@@ -11,6 +11,7 @@
 #include "core/float/conv2d.h"
 #include "core/float/float_ops.h"
 #include "core/float/linear.h"
+#include "core/float/pack.h"
 #include "core/float/pool.h"
 
 namespace bnn {
@@ -19,6 +20,7 @@ namespace bnn {
 struct FloatKernels {
   void (*conv2d_row)(const ConvShape&, const float* const* in, const float* prepared,
                      const EpilogueConstants&, const RowOutput&);
+  void (*pack_row)(const ConvShape&, const float* in, const EpilogueConstants&, const RowOutput&);
   void (*global_avgpool)(const float* input, int height, int width, int channels, float* out);
   void (*linear)(const float* input, const float* weights, const float* bias, int in_c, int out_c,
                  float* out);
@@ -26,7 +28,7 @@ struct FloatKernels {
 
 template <class V>
 constexpr FloatKernels float_kernels() {
-  return {conv2d_row_with<V>, global_avgpool_with<V>, linear_with<V>};
+  return {conv2d_row_with<V>, pack_row_with<V>, global_avgpool_with<V>, linear_with<V>};
 }
 
 }  // namespace bnn

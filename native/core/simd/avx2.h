@@ -38,6 +38,7 @@ struct Avx2 {
   static constexpr bool kFloatSums = false;
   static I zero() { return _mm256_setzero_si256(); }
   static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F min(F a, F b) { return _mm256_min_ps(a, b); }
   static F prelu(F beta, F y) {
     const F positive = _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ);
     return _mm256_blendv_ps(_mm256_mul_ps(beta, y), y, positive);

@@ -39,6 +39,7 @@ struct Avx512 {
   static I as_float_sum(I acc) { return _mm512_or_si512(acc, sum_zero()); }
   static F difference(F x, I sum) { return _mm512_sub_ps(x, _mm512_castsi512_ps(sum)); }
   static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F min(F a, F b) { return _mm512_min_ps(a, b); }
   static F prelu(F beta, F y) {
     return _mm512_mask_mul_ps(y, _mm512_cmp_ps_mask(y, _mm512_setzero_ps(), _CMP_NGT_UQ), y, beta);
   }

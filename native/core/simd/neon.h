@@ -53,6 +53,10 @@ struct Neon {
     return {vbslq_f32(vcgtq_f32(a.val[0], b.val[0]), a.val[0], b.val[0]),
             vbslq_f32(vcgtq_f32(a.val[1], b.val[1]), a.val[1], b.val[1])};
   }
+  static F min(F a, F b) {
+    return {vbslq_f32(vcltq_f32(a.val[0], b.val[0]), a.val[0], b.val[0]),
+            vbslq_f32(vcltq_f32(a.val[1], b.val[1]), a.val[1], b.val[1])};
+  }
   static F prelu(F beta, F y) {
     const F negative = mul(beta, y);
     return {vbslq_f32(vcgtzq_f32(y.val[0]), y.val[0], negative.val[0]),

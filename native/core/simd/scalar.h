@@ -22,6 +22,7 @@ struct Scalar {
   static constexpr bool kFloatSums = false;
   static I zero() { return 0; }
   static F max(F a, F b) { return a > b ? a : b; }
+  static F min(F a, F b) { return a < b ? a : b; }
   static F prelu(F beta, F y) { return y > 0.0f ? y : beta * y; }
   static uint32_t less(F a, F b) { return a < b; }
   static uint32_t greater_int(I a, I b) { return a > b; }

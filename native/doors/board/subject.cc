@@ -53,7 +53,7 @@ void Subject::make(int index, const Step& step, const KernelChoice& choice, uint
 
 bool Subject::takes_turns() const {
   const Step& step = prepared().step;
-  return step.convolves() && !step.integer_threshold();
+  return step.by_rows() && !step.integer_threshold();
 }
 
 bool Subject::turn() {

@@ -1,0 +1,139 @@
+#include "doors/litert/kernel.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "doors/litert/claim.h"
+#include "doors/litert/delegate.h"
+#include "doors/litert/program.h"
+
+namespace bnn::litert {
+namespace {
+
+TfLiteStatus failed(TfLiteContext* context, const Status& status) {
+  context->ReportError(context, "bnn_deploy: %s", status.message);
+  return kTfLiteError;
+}
+
+void refuse(TfLiteContext* context, const Node& node, const char* why) {
+  context->ReportError(context, "bnn_deploy: node %d (%s) cannot be run: %s", node.index,
+                       op_name(node), why);
+}
+
+// The claimed nodes of one part of the model.
+class Kernel {
+ public:
+  bool read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status);
+  bool prepare(TfLiteContext* context, Status* status);
+  bool invoke(TfLiteContext* context, Status* status);
+
+ private:
+  bool resize_outputs(TfLiteContext* context, Status* status);
+
+  Delegate* delegate_ = nullptr;
+  Graph graph_;
+  int output_count_ = 0;
+  std::unique_ptr<int[]> outputs_;
+  std::unique_ptr<Program> program_;
+};
+
+bool Kernel::read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status) {
+  delegate_ = Delegate::of(params.delegate);
+  output_count_ = params.output_tensors->size;
+  outputs_.reset(new (std::nothrow) int[size_t(output_count_)]);
+  if (!outputs_) return status->fail(Code::kNoMemory, "no memory for outputs");
+  std::copy_n(params.output_tensors->data, output_count_, outputs_.get());
+  return graph_.read(context, params.nodes_to_replace->data, params.nodes_to_replace->size, refuse,
+                     status);
+}
+
+bool Kernel::prepare(TfLiteContext* context, Status* status) {
+  LoadOptions options;
+  program_.reset(new (std::nothrow) Program);
+  if (!program_) return status->fail(Code::kNoMemory, "no memory for a program");
+  graph_.work_out(context, refuse);
+  return delegate_->open(*context, &options, status) &&
+         program_->build(graph_, outputs_.get(), output_count_, options, status) &&
+         resize_outputs(context, status);
+}
+
+bool Kernel::resize_outputs(TfLiteContext* context, Status* status) {
+  for (int i = 0; i < output_count_; ++i) {
+    const Shape& shape = graph_.tensor(outputs_[i]).shape;
+    auto* dims = static_cast<TfLiteIntArray*>(
+        std::malloc(sizeof(TfLiteIntArray) + size_t(shape.rank) * sizeof(int)));
+    if (!dims) return status->fail(Code::kNoMemory, "no memory for a shape");
+    dims->size = shape.rank;
+    std::copy_n(shape.dims, shape.rank, dims->data);
+    if (context->ResizeTensor(context, &context->tensors[outputs_[i]], dims) != kTfLiteOk) {
+      return status->fail(Code::kNoMemory, "the runtime cannot resize tensor %d", outputs_[i]);
+    }
+  }
+  return true;
+}
+
+bool Kernel::invoke(TfLiteContext* context, Status* status) {
+  const Locked locked(delegate_->one_at_a_time());
+  return program_->run(context->tensors, delegate_->crew(), status);
+}
+
+// What the runtime calls. A kernel that could not be read is null.
+void* init(TfLiteContext* context, const char* buffer, size_t) {
+  Status status;
+  std::unique_ptr<Kernel> kernel(new (std::nothrow) Kernel);
+  if (!kernel) return nullptr;
+  const auto& params = *reinterpret_cast<const TfLiteDelegateParams*>(buffer);
+  if (kernel->read(context, params, &status)) return kernel.release();
+  failed(context, status);
+  return nullptr;
+}
+
+void free_kernel(TfLiteContext*, void* kernel) { delete static_cast<Kernel*>(kernel); }
+
+TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) {
+  Status status;
+  auto* kernel = static_cast<Kernel*>(node->user_data);
+  return kernel && kernel->prepare(context, &status) ? kTfLiteOk : failed(context, status);
+}
+
+TfLiteStatus invoke(TfLiteContext* context, TfLiteNode* node) {
+  Status status;
+  auto* kernel = static_cast<Kernel*>(node->user_data);
+  return kernel->invoke(context, &status) ? kTfLiteOk : failed(context, status);
+}
+
+TfLiteRegistration registration() {
+  TfLiteRegistration kernel = {};
+  kernel.init = init;
+  kernel.free = free_kernel;
+  kernel.prepare = prepare;
+  kernel.invoke = invoke;
+  kernel.custom_name = "BnnDeploy";
+  kernel.version = 1;
+  return kernel;
+}
+
+}  // namespace
+
+TfLiteStatus claim_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
+  Status status;
+  TfLiteIntArray* plan = nullptr;
+  if (context->GetExecutionPlan(context, &plan) != kTfLiteOk) return kTfLiteError;
+  Graph graph;
+  if (!graph.read(context, plan->data, plan->size, refuse, &status)) return failed(context, status);
+  auto* claimed = static_cast<TfLiteIntArray*>(
+      std::malloc(sizeof(TfLiteIntArray) + size_t(graph.nodes()) * sizeof(int)));
+  if (!claimed || !claim(graph, claimed, &status)) {
+    std::free(claimed);
+    return failed(context, status);
+  }
+  const TfLiteStatus result = claimed->size == 0 ? kTfLiteOk
+                                                 : context->ReplaceNodeSubsetsWithDelegateKernels(
+                                                       context, registration(), claimed, delegate);
+  std::free(claimed);
+  return result;
+}
+
+}  // namespace bnn::litert
