@@ -59,7 +59,7 @@ format: install  ## format all sources
 board-aarch64: install  ## the board binary for 64-bit ARM; prints where it is (needs g++-aarch64-linux-gnu or ziglang)
 	@$(BIN)/python -c 'from bnn_deploy.profiling.board_binary import board_binary as b; print(b("aarch64"))'
 
-wheels: install  ## dist/*.whl for x86-64 and AArch64, with the board binaries of both (docs/wheels.md)
+wheels: install  ## dist/*.whl for x86-64 and AArch64, with the binaries of both (docs/wheels.md)
 	scripts/wheels $(PYTHONS)
 
 stream-formats: install  ## times the float stream in narrower formats (x86-64); the figures are in benchmarks/results

@@ -2,7 +2,7 @@
 
 FOLDER holds, for each case, NAME.bnn, NAME.images.npy [N, C, H, W] and NAME.expected.npy: the engine's answer on the
 machine that wrote it. An x86-64 machine must give the same bits; on others the stem may round differently. The board
-binary must run, and the other machine's must be there. Exit code 1 if not.
+binary must run, and what is for the other machine must be there. Exit code 1 if not.
 """
 
 import platform
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bnn_deploy import __version__, litert_library_path, native_folder, onnx_library_path
 from bnn_deploy.engine.network import Network
 from bnn_deploy.profiling.board_binary import MACHINES, board_binary
 
@@ -29,10 +30,12 @@ def main(folder: str) -> int:
         if difference > (0 if platform.machine() == "x86_64" else CLOSE):
             wrong += 1
             print(f"{network.stem}: off by {difference:.2g}", file=sys.stderr)
-    boards = [board_binary(machine) for machine in MACHINES]
+    for machine in MACHINES:
+        carried = board_binary(machine), onnx_library_path(machine), litert_library_path(machine)
+        print(f"for {machine}:", *(path.relative_to(native_folder()) for path in carried))
     subprocess.run([board_binary(platform.machine()), "facts"], check=True, stdout=subprocess.DEVNULL)
     right = f"{len(networks) - wrong} of {len(networks)} networks right"
-    print(f"bnn-deploy with {', '.join(board.name for board in boards)} on {platform.machine()}: {right}")
+    print(f"bnn-deploy {__version__} on {platform.machine()}: {right}")
     return int(wrong > 0 or not networks)
 
 
