@@ -65,7 +65,10 @@ def _library(name: str, machine: str | None) -> Path:
         advice = "this library is not built; install the package again (`pip install .`)"
     else:
         path = folder / machine / name
-        advice = f"this installation has no such library for {machine}; copy there what `pip install .` builds on one"
+        advice = (
+            f"this installation has no such library for {machine}; copy there what `pip install .` builds on one, or "
+            "install a wheel that carries it (`make wheels`)"
+        )
     if not path.is_file():
         raise RuntimeUnavailable(f"{path}: missing: {advice}")
     return path
