@@ -8,7 +8,7 @@ PEERS_STAMP := .venv-peers/.installed
 NATIVE := CMakeLists.txt pyproject.toml constraints.txt $(shell find native cmake -type f)
 FOLDERS := $(shell find bnn_deploy -type d ! -name __pycache__)
 
-.PHONY: help install lce-env peers-env test check native-test quickstart format board-aarch64 wheel stream-formats
+.PHONY: help install lce-env peers-env test check native-test quickstart format board-aarch64 wheels stream-formats
 
 help:  ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,17 +54,13 @@ quickstart: install lce-env  ## from a search space to a network that runs, in m
 format: install  ## format all sources
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
-	git ls-files '*.cc' '*.h' '*.inc' | xargs $(BIN)/clang-format -i
+	git ls-files '*.c' '*.cc' '*.h' '*.inc' | xargs $(BIN)/clang-format -i
 
 board-aarch64: install  ## the board binary for 64-bit ARM; prints where it is (needs g++-aarch64-linux-gnu or ziglang)
 	@$(BIN)/python -c 'from bnn_deploy.profiling.board_binary import board_binary as b; print(b("aarch64"))'
 
-# For x86-64 computers with ARM boards: the profiler finds the carried binary in the installed package.
-wheel: install  ## dist/*.whl with the board binaries of both machines
-	mkdir -p build/carried
-	cp "$$($(MAKE) -s board-aarch64 | tail -n 1)" build/carried/bnn-board-aarch64
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pip wheel -q --no-deps --no-build-isolation -w dist . \
-	  -C build-dir=build/wheel -C cmake.define.BNN_CARRIED_BOARDS="$(CURDIR)/build/carried/bnn-board-aarch64"
+wheels: install  ## dist/*.whl for x86-64 and AArch64, with the binaries of both (docs/wheels.md)
+	scripts/wheels $(PYTHONS)
 
 stream-formats: install  ## times the float stream in narrower formats (x86-64); the figures are in benchmarks/results
 	$(BIN)/cmake -S . -B build/bench -DBNN_BENCH=ON -DBNN_TESTS=OFF

@@ -34,7 +34,7 @@ from bnn_deploy.profiling.network_latency import measure_network
 from bnn_deploy.profiling.profile import profile
 from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 from bnn_deploy.runtimes.parity import Parity, check_parity
-from bnn_deploy.runtimes.registry import missing_runtimes
+from bnn_deploy.runtimes.registry import missing_runtimes, verified_runtimes
 from bnn_deploy.search.evolution import EvolutionSettings
 from bnn_deploy.search.run import Search, SearchResult
 from bnn_deploy.settings import pin_settings, write_json
@@ -117,7 +117,7 @@ class Quickstart:
         device: Device,
         reporter: Reporter,
     ) -> None:
-        for why in missing_runtimes().values():
+        for why in missing_runtimes(verified_runtimes()).values():
             raise RuntimeUnavailable(why)
         pin_settings(folder / "settings.json", asdict(settings))
         self.folder, self.settings = folder, settings

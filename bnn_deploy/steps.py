@@ -111,8 +111,16 @@ class Step:
         return self.k_bits * self.out_channels * self.out_height * self.out_width
 
     def to_json(self) -> dict[str, object]:
-        """All fields, JSON-ready."""
-        return asdict(self)
+        """All fields, JSON-ready; of those in FOREIGN_FIELDS none that says nothing."""
+        data = asdict(self)
+        for name in FOREIGN_FIELDS:
+            if data[name] in (False, Activation.NONE):
+                del data[name]
+        return data
+
+
+# What the planner's steps, and so a latency table's rows, do not have.
+FOREIGN_FIELDS = ("activation", "zero_padding")
 
 
 def same_out(size: int, stride: int) -> int:

@@ -1,9 +1,8 @@
-"""Writes the cases of onnxruntime_worker.py: `python -m tests.onnxruntime_cases FOLDER`."""
+"""Writes the cases of onnxruntime_worker.py and wheel_worker.py: `python -m tests.onnxruntime_cases FOLDER`."""
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +14,12 @@ from tests.graphs import NETWORKS, named_graph, random_images
 
 
 def write_case(name: str, folder: Path) -> None:
-    """NAME.onnx, its images [N, C, H, W] and the engine's logits [N, classes]."""
+    """NAME.onnx and .bnn, their images [N, C, H, W] and the engine's logits [N, classes]."""
     graph = named_graph(name)
     images = random_images(graph.architecture, 3, np.random.default_rng(5))
     export_onnx(graph, folder / f"{name}.onnx")
-    with tempfile.TemporaryDirectory() as scratch:
-        write_bnn(Path(scratch) / "model.bnn", graph)
-        expected = Network.open(Path(scratch) / "model.bnn").run(images)
+    write_bnn(folder / f"{name}.bnn", graph)
+    expected = Network.open(folder / f"{name}.bnn").run(images)
     np.save(folder / f"{name}.images.npy", np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     np.save(folder / f"{name}.expected.npy", expected.reshape(len(images), -1))
 

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "search": BASIS | {"layers", "training", "latency"},
     "export": BASIS | {"engine", "layers"},
     "runtimes": BASIS | {"_native", "kernels", "engine", "export", "layers"},
+    "running": BASIS | {"_native", "kernels", "engine", "latency", "profiling", "runtimes", "training"},
     "report": set[str](),
 }
 EVERYTHING = {*MAY_IMPORT, "_native"}
@@ -37,6 +38,7 @@ MAY_IMPORT["cli"] = EVERYTHING | {"quickstart"}
 
 HEAVY = {
     "PIL",
+    "ai_edge_litert",
     "flatbuffers",
     "google",
     "onnx",
@@ -47,11 +49,12 @@ HEAVY = {
     "tflite",
     "torch",
 }
-LIGHT_ROOMS = BASIS | {"kernels", "engine", "latency", "profiling", "report"}
+LIGHT_ROOMS = BASIS | {"kernels", "engine", "latency", "profiling", "running", "report"}
 LIGHT_MODULES = {
     *(f"bnn_deploy.cli{name}" for name in ("", ".console", ".cost", ".devices", ".options", ".profile", ".show")),
-    *(f"bnn_deploy.cli.{name}" for name in ("verify", "verify_latency")),
-    *(f"bnn_deploy.runtimes.{name}" for name in ("base", "engine", "registry")),
+    *(f"bnn_deploy.cli.{name}" for name in ("bench", "run", "verify", "verify_latency")),
+    *(f"bnn_deploy.runtimes.{name}" for name in ("base", "engine", "litert", "onnxruntime", "registry", "sessions")),
+    *(f"bnn_deploy.runtimes.{name}" for name in ("step_times", "stock_worker", "timing")),
     "bnn_deploy.export.common",
 }
 

@@ -145,6 +145,19 @@ def test_net(tmp_path: Path) -> None:
     assert int(str(threads["section_ns"])) > 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_profile_gives_all_of_the_time_to_steps_or_the_remainder(tmp_path: Path, threads: int) -> None:
+    (tmp_path / "net.bnn").write_bytes(to_bytes(random_graph(ARCHITECTURE, np.random.default_rng(2))))
+    first, *steps, last = board("net", "--model", tmp_path / "net.bnn", "--profile", "--threads", threads, *QUICK)
+    assert [step["step"] for step in steps] == list(range(len(plan(ARCHITECTURE))))
+    assert [step["kernel"] for step in steps] == first["kernels"]
+    times = [int(str(step["total_ns"])) for step in steps]
+    remainder, total = int(str(last["remainder_ns"])), int(str(last["total_ns"]))
+    assert sum(times) + remainder == total
+    assert min(*times, remainder) >= 0
+    assert (last["runs"], last["threads"]) == (3 * int(str(first["iterations"])), threads)
+
+
 def test_a_block_says_what_happened_around_its_rows(plan_file: Path) -> None:
     before, *rows, after = (dict(line) for line in board("layers", "--plan", plan_file, "--core", 0, *QUICK))
     first, last = before["block"], after["block"]
@@ -190,6 +203,7 @@ def test_exit_codes(tmp_path: Path, plan_file: Path) -> None:
         ["net", "--samples", "0"],
         ["net", "--threads", "0"],
         ["net", "--model", "x", "--output", "y"],
+        ["net", "--model", "x", "--input", "y", "--output", "z", "--profile"],
         ["state", "--core", "x"],
         ["hold"],
         ["hold", "--core", "0", "--khz", "1000", "--governor", "performance"],
@@ -222,6 +236,7 @@ def test_help() -> None:
         "--min-sample-ns",
         "--cold-samples",
         "--threads",
+        "--profile",
         "Exit code",
     ):
         assert word in done.stdout

@@ -29,6 +29,8 @@ COMMANDS = {
     "search": "Find an architecture by evolution over a space, under a table's latencies.",
     "train": "Train an architecture, or a search's winner, from scratch.",
     "export": "Write a trained network as .onnx, .tflite and .bnn.",
+    "run": "What an exported network answers, in any runtime, here or on a device.",
+    "bench": "How long an exported network takes, and its steps, in any runtime, here or on a device.",
     "verify": "Check that the exported files give torch's answers, and the predicted latency.",
     "cost": "Count BOPs, FLOPs, OPs, parameters and bytes.",
     "show": "Describe a table, a .bnn file, a run folder, a space or a reference architecture.",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bnn_deploy.errors import FileFormatError
 from bnn_deploy.latency.fields import Fields
-from bnn_deploy.steps import Shortcut, Step, StepKind
+from bnn_deploy.steps import FOREIGN_FIELDS, Shortcut, Step, StepKind
 
 NOISY_RELATIVE_CI = 0.05  # samples whose 95 % interval of the median is wider than this are noisy
 BOOTSTRAP_RESAMPLES = 200
@@ -128,7 +128,7 @@ class Measurement(Timings):
 
     def to_json(self) -> dict[str, object]:
         """A line of a table."""
-        return {"type": "row", "key": self.step.key, **asdict(self)}
+        return {"type": "row", "key": self.step.key, **asdict(self), "step": self.step.to_json()}
 
     @classmethod
     def from_json(cls, row: Mapping[str, object]) -> Measurement:
@@ -171,6 +171,8 @@ def _step(key: str, data: object) -> Step:
     taken = Fields(f"row {key!r}: step", data)
     values: dict[str, object] = {}
     for field in fields(Step):
+        if field.name in FOREIGN_FIELDS:
+            continue
         if field.type in ("int", "bool"):
             values[field.name] = taken.integer(field.name) if field.type == "int" else taken.boolean(field.name)
         else:

@@ -1,6 +1,6 @@
 """Which build of the board binary runs on a kind of machine.
 
-This computer's is installed with the package. For another machine a wheel may carry one (`make wheel`); else it is
+This computer's is installed with the package. For another machine a wheel may carry one (`make wheels`); else it is
 built from the checkout, once for each state of the sources and of the compiler, and kept in the cache.
 """
 
@@ -71,7 +71,7 @@ def _cross_built(machine: str, checkout: Path) -> Path:
     if not all((checkout / name).exists() for name in _BUILT_FROM):
         raise DeviceError(
             f"this installation of bnn-deploy has no board binary for {machine}, and no sources to build it from; "
-            f"install a wheel that carries it (`make wheel` in a checkout makes one), or work in a checkout"
+            f"install a wheel that carries it (`make wheels` in a checkout makes one), or work in a checkout"
         )
     compiler = find_compiler(machine)
     cached = _cache() / f"bnn-board-{machine}-{_key(checkout, compiler)}"

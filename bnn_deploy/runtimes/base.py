@@ -36,7 +36,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """logits: float32 [N, classes]; taps: one for each binary layer, in order."""
+    """logits: float32 [N, classes]; taps: one for each binary layer, in order, or none where a runtime shows none."""
 
     logits: Floats
     taps: tuple[Tap, ...]
@@ -49,6 +49,10 @@ class Runtime(Protocol):
     def name(self) -> str:
         """ "torch" or a name of registry.RUNTIMES."""
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one image."""
+
     def run(self, images: Floats) -> Floats:
         """Logits [N, classes].
 
@@ -57,7 +61,7 @@ class Runtime(Protocol):
         """
 
     def trace(self, images: Floats) -> Trace:
-        """The same, with every binary layer's input signs and integer sums.
+        """The same, with every binary layer's input signs and integer sums; without, where the runtime shows none.
 
         Raises:
             ValueError: images of another shape or type.

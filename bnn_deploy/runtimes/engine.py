@@ -39,6 +39,11 @@ class EngineRuntime:
         except OSError as exc:
             raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See Runtime."""
+        return self._network.image_shape
+
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
         check_images(images, self._network.image_shape)

@@ -6,11 +6,15 @@ that process down and nothing else.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +27,7 @@ from bnn_deploy.export.small_groups import OWN_OPERATOR, padded_channels
 from bnn_deploy.runtimes import lce_worker
 from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, integers, reading
 from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile
+from bnn_deploy.runtimes.timing import Sampler
 from bnn_deploy.steps import Step, StepKind, plan
 
 PYTHON_VARIABLE = "BNN_LCE_PYTHON"
@@ -78,6 +83,13 @@ class LceRuntime:
                 "interpreter does not know them; for LCE, export with --small-groups pad"
             )
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """See Runtime."""
+        with reading(self._file.path):
+            height, width, channels = self._file.input_shape[1:]
+        return height, width, channels
+
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
         outputs = self._predict(self._file.data, images)
@@ -102,6 +114,34 @@ class LceRuntime:
                 sums, readable = self._sums(operator, step, affine.astype(np.float64))
                 taps.append(Tap(unpack_words(packed, step), sums, readable))
             return Trace(logits.astype(np.float32, copy=False), tuple(taps))
+
+    @contextmanager
+    def sampler(self, threads: int) -> Iterator[Sampler]:
+        """Times runs of a random image, in a process that lasts as long as the context.
+
+        Raises:
+            FileFormatError, RuntimeUnavailable: as run, at the first sample.
+        """
+        command = [str(self._python), "-I", lce_worker.__file__, str(self._file.path), str(threads)]
+        with (
+            tempfile.TemporaryFile() as errors,
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors) as process,
+        ):
+            assert process.stdin is not None
+            assert process.stdout is not None
+            asks, answers = process.stdin, process.stdout
+
+            def sample(iterations: int) -> int:
+                with contextlib.suppress(BrokenPipeError):  # the missing answer says so
+                    asks.write(b"%d\n" % iterations)
+                    asks.flush()
+                line = answers.readline()
+                if not line:
+                    errors.seek(0)
+                    self._refuse(process.wait(), errors.read())
+                return int(line)
+
+            yield sample
 
     def _layers(self) -> list[tuple[Operator, Step]]:
         """The LceBconv2d operators and the binary steps that they are."""
@@ -137,16 +177,19 @@ class LceRuntime:
         command = [str(self._python), "-I", lce_worker.__file__]
         done = subprocess.run(command, input=payload.getvalue(), capture_output=True, check=False)
         if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            reason = "\n".join(lines[-5:]) or f"exit status {done.returncode}"
-            if done.returncode == lce_worker.NOT_INSTALLED:
-                raise RuntimeUnavailable(f"{self._python}: {reason}; make its environment with `make lce-env`")
-            raise FileFormatError(f"{self._file.path}: LCE's interpreter refuses it: {reason}")
+            self._refuse(done.returncode, done.stderr)
         stdout = io.BytesIO(done.stdout)
         arrays = []
         while stdout.tell() < len(done.stdout):
             arrays.append(np.load(stdout, allow_pickle=False))
         return arrays
+
+    def _refuse(self, code: int, stderr: bytes) -> NoReturn:
+        lines = stderr.decode(errors="replace").strip().splitlines()
+        reason = "\n".join(lines[-5:]) or f"exit status {code}"
+        if code == lce_worker.NOT_INSTALLED:
+            raise RuntimeUnavailable(f"{self._python}: {reason}; make its environment with `make lce-env`")
+        raise FileFormatError(f"{self._file.path}: LCE's interpreter refuses it: {reason}")
 
 
 def unpack_words(packed: Array, step: Step) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,11 @@
     stdout  one .npy [N, ...] for each output of the model
     exit    0; 3 when LCE is not installed here; anything else when the model was refused (stderr says why)
 
+With arguments MODEL THREADS it times a file instead, on a random image:
+
+    stdin   lines: how many runs
+    stdout  a line for each: how long they took, nanoseconds
+
 `import larq_compute_engine` would import TensorFlow, so its extension module is loaded by path. Nothing of bnn_deploy
 is imported: it is not installed in that environment. Grouped layers need the indirect kernel.
 """
@@ -12,13 +17,19 @@ import importlib.util
 import io
 import os
 import sys
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 NOT_INSTALLED = 3
-THREADS, REFERENCE_BCONV, INDIRECT_BGEMM, XNNPACK = 1, False, True, False
+REFERENCE_BCONV, INDIRECT_BGEMM, XNNPACK = False, True, False
+
+
+def interpreter(model: bytes, threads: int) -> Any:
+    """An opened model."""
+    return load_interpreter()(model, threads, REFERENCE_BCONV, INDIRECT_BGEMM, XNNPACK)
 
 
 def load_interpreter() -> Any:
@@ -39,13 +50,33 @@ def load_interpreter() -> Any:
 
 
 def main() -> None:
-    """One model, any number of images, one at a time."""
+    """The command line."""
     stdout = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not stand among the arrays
+    os.dup2(2, 1)  # whatever a library prints must not stand among the results
+    if len(sys.argv) > 1:
+        time_runs(Path(sys.argv[1]), int(sys.argv[2]), stdout)
+    else:
+        run_images(stdout)
+
+
+def time_runs(path: Path, threads: int, stdout: BinaryIO) -> None:
+    """Answers each line of stdin, until it ends."""
+    opened = interpreter(path.read_bytes(), threads)
+    image = np.random.default_rng(0).uniform(-1, 1, opened.input_shapes[0]).astype(np.float32)
+    for line in sys.stdin:
+        start = time.perf_counter_ns()
+        for _ in range(int(line)):
+            opened.predict([image])
+        stdout.write(b"%d\n" % (time.perf_counter_ns() - start))
+        stdout.flush()
+
+
+def run_images(stdout: BinaryIO) -> None:
+    """One model, any number of images, one at a time."""
     stdin = io.BytesIO(sys.stdin.buffer.read())
     model, images = np.load(stdin).tobytes(), np.load(stdin)
-    interpreter = load_interpreter()(model, THREADS, REFERENCE_BCONV, INDIRECT_BGEMM, XNNPACK)
-    runs = [interpreter.predict([image[np.newaxis]]) for image in images]
+    opened = interpreter(model, 1)
+    runs = [opened.predict([image[np.newaxis]]) for image in images]
     arrays = io.BytesIO()  # np.save wants a file that can seek, stdout cannot
     for outputs in zip(*runs):  # noqa: B905 (all runs have the outputs of one model)
         np.save(arrays, np.concatenate(outputs))

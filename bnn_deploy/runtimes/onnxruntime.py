@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import onnx
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import numpy_helper
 
-from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
+from bnn_deploy.errors import FileFormatError
 from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.onnx import INPUT, OUTPUT, inlined
-from bnn_deploy.export.onnx_function import OPERATOR
 from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, image_shape, integers, reading
+from bnn_deploy.runtimes.sessions import OnnxSession
 
-Array = npt.NDArray[np.generic]
+if TYPE_CHECKING:
+    import onnx
+
+OUTPUT = "logits"  # of export.onnx, which needs the package onnx, as only traces do here
 
 
 class OnnxRuntime:
@@ -35,15 +33,12 @@ class OnnxRuntime:
     """
 
     def __init__(self, path: str | os.PathLike[str], library: str | os.PathLike[str] | None = None) -> None:
-        self._ort = import_onnxruntime()
-        self._errors = _error_types()
         self._path = Path(path)
-        self._library = library
+        self._library = None if library is None else Path(library)
         self.name = "onnxruntime" if library is None else "onnxruntime+bnn"
-        self._model = _load(self._path)
-        record = {entry.key: entry.value for entry in self._model.metadata_props}
-        self._shape = image_shape(architecture_of(record, self._path))
-        self._session = self._open(self._model)
+        self._data = _read(self._path)
+        self._session = self._open(self._data)
+        self.image_shape = image_shape(architecture_of(self._session.record, self._path))
 
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
@@ -51,19 +46,29 @@ class OnnxRuntime:
 
     def tensors(self, images: Floats, names: Sequence[str]) -> list[Floats]:
         """The named inner tensors, [N, C, H, W]; they become further outputs of a copy of the model."""
+        import onnx
+
+        from bnn_deploy.export.onnx import inlined
+
         with reading(self._path):
-            model = inlined(self._model)
+            model = inlined(self._model())
         model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names if name != OUTPUT)
-        return self._predict(self._open(model), images, list(names))
+        return self._predict(self._open(model.SerializeToString()), images, list(names))
 
     def trace(self, images: Floats) -> Trace:
         """See Runtime.trace. The input signs are those of BinaryConv2d's two inputs, compared as it does. Inner
         tensors are those of the inlined body, logits those of the file as it is: with the library, sums are
         BinaryConv2d's and logits Network's, which has no inner tensors to show.
         """
-        constants = {initializer.name: initializer for initializer in self._model.graph.initializer}
+        from onnx import numpy_helper
+
+        from bnn_deploy.export.onnx import inlined
+        from bnn_deploy.export.onnx_function import OPERATOR
+
+        model = self._model()
+        constants = {initializer.name: initializer for initializer in model.graph.initializer}
         with reading(self._path):
-            nodes = [node for node in inlined(self._model).graph.node if node.op_type == OPERATOR]
+            nodes = [node for node in inlined(model).graph.node if node.op_type == OPERATOR]
             names = [name for node in nodes for name in (node.input[0], node.output[0])]
             thresholds = [numpy_helper.to_array(constants[node.input[1]]).astype(np.float32) for node in nodes]
         inner = self.tensors(images, names)
@@ -71,29 +76,17 @@ class OnnxRuntime:
             layers = zip(thresholds, inner[::2], inner[1::2], strict=True)
             return Trace(self.run(images), tuple(_tap(threshold, values, dots) for threshold, values, dots in layers))
 
-    def _open(self, model: onnx.ModelProto) -> object:
-        options = self._ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        if self._library is not None:
-            try:
-                options.register_custom_ops_library(os.fspath(self._library))
-            except self._errors as exc:
-                raise RuntimeUnavailable(f"{self._library}: ONNX Runtime cannot use this library: {exc}") from exc
-        try:
-            return self._ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        except self._errors as exc:
-            raise FileFormatError(f"{self._path}: ONNX Runtime refuses it: {exc}") from exc
+    def _open(self, model: bytes) -> OnnxSession:
+        return OnnxSession(model, self._library, name=str(self._path))
 
-    def _predict(self, session: object, images: Floats, names: list[str]) -> list[Floats]:
-        check_images(images, self._shape)
-        channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        try:
-            outputs: list[Floats] = session.run(names, {INPUT: channels_first})  # type: ignore[attr-defined]
-        except self._errors as exc:
-            raise FileFormatError(f"{self._path}: ONNX Runtime cannot run it: {exc}") from exc
-        return outputs
+    def _model(self) -> onnx.ModelProto:
+        import onnx
+
+        return onnx.load_model_from_string(self._data)
+
+    def _predict(self, session: OnnxSession, images: Floats, names: list[str]) -> list[Floats]:
+        check_images(images, self.image_shape)
+        return session.outputs(images, names)
 
 
 def _tap(threshold: Floats, values: Floats, dots: Floats) -> Tap:
@@ -102,32 +95,8 @@ def _tap(threshold: Floats, values: Floats, dots: Floats) -> Tap:
     return Tap(values.transpose(0, 2, 3, 1) < threshold, sums, np.ones(sums.shape[-1], np.bool_))
 
 
-def _load(path: Path) -> onnx.ModelProto:
+def _read(path: Path) -> bytes:
     try:
-        return onnx.load_model_from_string(path.read_bytes())
+        return path.read_bytes()
     except OSError as exc:
         raise FileFormatError(f"{path}: cannot be read: {exc.strerror}") from exc
-    except DecodeError as exc:
-        raise FileFormatError(f"{path}: not an ONNX model: {exc}") from exc
-
-
-def _error_types() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises: exceptions of its own, which share no base but Exception, and two of Python's."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = (kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception))
-    return (*own, RuntimeError, ValueError)
-
-
-def import_onnxruntime() -> ModuleType:
-    """The onnxruntime package.
-
-    Raises:
-        RuntimeUnavailable: it is not installed.
-    """
-    try:
-        import onnxruntime
-    except ImportError as exc:
-        raise RuntimeUnavailable('ONNX Runtime is not installed; pip install "bnn-deploy[train]"') from exc
-    module: ModuleType = onnxruntime
-    return module

@@ -5,11 +5,11 @@ Imports are local, so that a runtime that is not installed hurts nobody who does
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnn_deploy import native_folder, onnx_library_path
+from bnn_deploy import litert_library_path, native_folder, onnx_library_path
 from bnn_deploy.errors import RuntimeUnavailable, UnknownName
 from bnn_deploy.runtimes.base import Runtime
 
@@ -19,17 +19,18 @@ class RuntimeEntry:
     """How to open the file of a runtime.
 
     format: of its files, one of export.files.FORMATS. probe: raises RuntimeUnavailable when the runtime is not
-    installed.
+    installed. library: of ours, that it loads; called with the name of a machine, None for this one.
     """
 
     format: str
     probe: Callable[[], None]
     open: Callable[[Path], Runtime]
+    library: Callable[[str | None], Path] | None = None
 
 
 def open_runtime(name: str, path: Path) -> Runtime:
-    """Open an exported file: "engine" a .bnn, "onnxruntime" and "onnxruntime+bnn" (with our library) an .onnx, "lce" a
-    .tflite.
+    """Open an exported file: "engine" a .bnn; "onnxruntime" and "onnxruntime+bnn" (with our library) an .onnx; "lce",
+    "litert+bnn" (with our delegate) and "litert" (which knows no binary layers) a .tflite.
 
     Raises:
         UnknownName: no such runtime.
@@ -39,15 +40,22 @@ def open_runtime(name: str, path: Path) -> Runtime:
     return runtime_entry(name).open(path)
 
 
-def missing_runtimes() -> dict[str, str]:
-    """The runtimes that cannot be used here, each with what to do about it."""
+def missing_runtimes(names: Iterable[str] | None = None) -> dict[str, str]:
+    """Those of the named runtimes, or of all, that cannot be used here, each with what to do about it."""
     missing = {}
-    for name, entry in RUNTIMES.items():
+    for name in RUNTIMES if names is None else names:
         try:
-            entry.probe()
+            runtime_entry(name).probe()
         except RuntimeUnavailable as exc:
             missing[name] = str(exc)
     return missing
+
+
+def verified_runtimes() -> list[str]:
+    """What a parity check covers unless told otherwise: all that can run an exported network; "litert+bnn", which needs
+    a package of its own, where it is installed."""
+    names = [name for name in RUNTIMES if name != "litert"]
+    return names if not missing_runtimes(["litert+bnn"]) else [name for name in names if name != "litert+bnn"]
 
 
 def runtime_entry(name: str) -> RuntimeEntry:
@@ -72,7 +80,7 @@ def _open_engine(path: Path) -> Runtime:
 
 
 def _probe_onnxruntime() -> None:
-    from bnn_deploy.runtimes.onnxruntime import import_onnxruntime
+    from bnn_deploy.runtimes.sessions import import_onnxruntime
 
     import_onnxruntime()
 
@@ -95,8 +103,12 @@ def _open_onnxruntime_bnn(path: Path) -> Runtime:
 
 
 def _probe_lce() -> None:
-    from bnn_deploy.runtimes.lce import lce_python
-
+    try:
+        from bnn_deploy.runtimes.lce import lce_python
+    except ImportError as exc:
+        raise RuntimeUnavailable(
+            f"runtime lce needs {exc.name} to read files; pip install 'bnn-deploy[train]'"
+        ) from exc
     lce_python()
 
 
@@ -106,9 +118,34 @@ def _open_lce(path: Path) -> Runtime:
     return LceRuntime(path)
 
 
+def _probe_litert() -> None:
+    from bnn_deploy.runtimes.sessions import import_litert
+
+    import_litert()
+
+
+def _open_litert(path: Path) -> Runtime:
+    from bnn_deploy.runtimes.litert import LiteRt
+
+    return LiteRt(path)
+
+
+def _probe_litert_bnn() -> None:
+    _probe_litert()
+    litert_library_path()
+
+
+def _open_litert_bnn(path: Path) -> Runtime:
+    from bnn_deploy.runtimes.litert import LiteRt
+
+    return LiteRt(path, litert_library_path())
+
+
 RUNTIMES: Mapping[str, RuntimeEntry] = {
     "engine": RuntimeEntry("bnn", _probe_engine, _open_engine),
     "onnxruntime": RuntimeEntry("onnx", _probe_onnxruntime, _open_onnxruntime),
-    "onnxruntime+bnn": RuntimeEntry("onnx", _probe_onnxruntime_bnn, _open_onnxruntime_bnn),
+    "onnxruntime+bnn": RuntimeEntry("onnx", _probe_onnxruntime_bnn, _open_onnxruntime_bnn, onnx_library_path),
     "lce": RuntimeEntry("tflite", _probe_lce, _open_lce),
+    "litert": RuntimeEntry("tflite", _probe_litert, _open_litert),
+    "litert+bnn": RuntimeEntry("tflite", _probe_litert_bnn, _open_litert_bnn, litert_library_path),
 }

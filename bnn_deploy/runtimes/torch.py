@@ -40,14 +40,14 @@ class TorchRuntime:
 
     def __init__(self, module: nn.Module, architecture: Architecture) -> None:
         self._module = module
-        self._shape = image_shape(architecture)
+        self.image_shape = image_shape(architecture)
         self._units = [unit for unit in module.modules() if isinstance(unit, BinaryUnit)]
         if any(unit.conv.binarization is not Binarization.FULL for unit in self._units):
             raise ValueError("module: expected Binarization.FULL in every binary convolution")
 
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
-        check_images(images, self._shape)
+        check_images(images, self.image_shape)
         with _reference_mode(), _evaluating(self._module):
             logits: Tensor = self._module(_channels_first(images))
         return _numpy(logits)
@@ -93,6 +93,7 @@ class GraphRuntime:
 
     def __init__(self, graph: DeployGraph) -> None:
         self._graph = graph
+        self.image_shape = image_shape(graph.architecture)
 
     def run(self, images: Floats) -> Floats:
         """See Runtime.run."""
@@ -100,7 +101,7 @@ class GraphRuntime:
 
     def trace(self, images: Floats) -> Trace:
         """See Runtime.trace."""
-        check_images(images, image_shape(self._graph.architecture))
+        check_images(images, self.image_shape)
         taps: list[Tap] = []
         values = _channels_first(images)
         with _reference_mode():

@@ -62,6 +62,10 @@ constexpr char kHelp[] = R"(bnn-board: what this board is, and how long 1-bit ne
         --isa, --core, --samples, --min-sample-ns, --warmup-ns   as above
         --threads N           the first on --core, the others on the cores after it (1)
         --input FILE          raw float32 [height, width, channels]; adds "outputs"
+        --profile             then as many runs again with a clock around each step: a line for each
+                              step, {"step", "kernel", "total_ns"}, and {"runs", "threads",
+                              "total_ns", "remainder_ns"}; times are summed over the threads, and
+                              the steps' and the remainder's make the total
       or, without timing, {..., "images"}:
         --input FILE          raw float32 [images, height, width, channels]
         --output FILE         written: raw float32 [images, outputs]

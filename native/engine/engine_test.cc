@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/arena.h"
+#include "engine/clock.h"
 #include "engine/places.h"
 #include "engine/test_network.h"
 #include "tests/check.h"
@@ -98,6 +99,33 @@ void test_no_allocation(const Bytes& file) {
   for (int i = 0; i < 3; ++i) network->run(image.data(), result.data());
   check(allocations == before, "a run allocates nothing");
   check(!BNN_COUNTS_MALLOC || before > 0, "allocations are counted");
+}
+
+// Every step has a share of the time of the runs since counting began; results are as before.
+void test_counted_time(const Bytes& file) {
+  for (int threads : {1, 2}) {
+    Status status;
+    LoadOptions options;
+    options.threads = threads;
+    const auto network = load(file, options, &status);
+    if (!network) return check(false, status.message);
+    const std::vector<float> expected = run(network.get());
+    check(network->step_ns(0) == 0, "no time is counted unasked");
+    for (int repeat = 0; repeat < 2; ++repeat) {  // each time from 0
+      if (!network->count_time()) return check(false, "no memory");
+      const int64_t start_ns = clock_ns();
+      const bool same = run(network.get()) == expected;
+      const int64_t total_ns = (clock_ns() - start_ns) * threads;
+      int64_t steps_ns = 0;
+      bool all = true;
+      for (int i = 0; i < network->steps(); ++i) {
+        all = all && network->step_ns(i) > 0;
+        steps_ns += network->step_ns(i);
+      }
+      check(same, "a look at the clock changes no result");
+      check(all && steps_ns <= total_ns, "each step takes a part of the threads' time");
+    }
+  }
 }
 
 void test_names(const Bytes& file) {
@@ -244,6 +272,7 @@ int main(int argc, char** argv) {
   test_crc();
   test_kernels_agree(file);
   test_no_allocation(file);
+  test_counted_time(file);
   test_names(file);
   test_longest_window();
   test_arena();

@@ -3,9 +3,28 @@
 #include <algorithm>
 #include <new>
 
+#include "engine/clock.h"
 #include "engine/tune.h"
 
 namespace bnn {
+namespace {
+
+// Adds the nanoseconds of its life to a count; without a count it does nothing.
+class Timed {
+ public:
+  explicit Timed(int64_t* count_ns) : count_ns_(count_ns), start_ns_(count_ns ? clock_ns() : 0) {}
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+  ~Timed() {
+    if (count_ns_) *count_ns_ += clock_ns() - start_ns_;
+  }
+
+ private:
+  int64_t* count_ns_;
+  int64_t start_ns_;
+};
+
+}  // namespace
 
 std::unique_ptr<Network> Network::load(const void* data, size_t size, const LoadOptions& options,
                                        Status* status) {
@@ -98,6 +117,19 @@ void Network::run(const float* image, float* result, Crew* crew) {
   }
 }
 
+bool Network::count_time() {
+  step_ns_.reset(new (std::nothrow) int64_t[next_rows_stride() * threads_]());
+  return step_ns_ != nullptr;
+}
+
+int64_t Network::step_ns(int index) const {
+  int64_t sum = 0;
+  for (int thread = 0; step_ns_ && thread < threads_; ++thread) {
+    sum += step_ns_[next_rows_stride() * thread + index];
+  }
+  return sum;
+}
+
 // The part of a thread: a band of rows of the segment's output, or of a linear step's outputs; a
 // pool has one part.
 void Network::run_segment(const Segment& segment, int thread) {
@@ -105,6 +137,7 @@ void Network::run_segment(const Segment& segment, int thread) {
   const PreparedStep& prepared = steps_[last];
   const Stage& stage = arena_.stages(thread)[last];
   if (prepared.step.kind == StepKind::kGlobalAvgpool) {
+    const Timed timed(count_of(thread, last));
     return run_step(prepared, stage.in, stage.out, stage.scratch);
   }
   if (prepared.step.kind == StepKind::kLinear) {
@@ -113,6 +146,7 @@ void Network::run_segment(const Segment& segment, int thread) {
     const Band band = band_of((out_c + kOutputs - 1) / kOutputs, thread, threads());
     const int end = band.end * kOutputs < out_c ? band.end * kOutputs : out_c;
     if (band.begin < band.end) {
+      const Timed timed(count_of(thread, last));
       run_linear(prepared, stage.in, stage.out, band.begin * kOutputs, end);
     }
     return;
@@ -139,6 +173,7 @@ void Network::pull(const Segment& segment, int thread, int index, int last) {
     if (index > segment.begin) {
       pull(segment, thread, index - 1, prepared.step.last_row(turn_end - 1));
     }
+    const Timed timed(count_of(thread, index));
     for (; *next_row < turn_end; ++*next_row) {
       run_step_row(prepared, stage.in, stage.out, *next_row, stage.scratch);
     }

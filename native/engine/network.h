@@ -45,6 +45,11 @@ class Network {
   // the parts of threads(); null: the network's own threads.
   void run(const float* image, float* result, Crew* crew = nullptr);
 
+  // From now on runs add up how long each step takes; from 0, if they did before. False: no memory.
+  bool count_time();
+  // Of a step in all runs since then, summed over the threads; 0 where no time is counted.
+  int64_t step_ns(int index) const;
+
  private:
   bool choose(const BnnFile& file, const LoadOptions& options, Status* status);
   bool prepare(const BnnFile& file, Status* status);
@@ -53,6 +58,9 @@ class Network {
   // that no other thread writes.
   size_t next_rows_stride() const { return (size_t(count_) + 31) / 16 * 16; }
   int* next_rows(int thread) { return next_row_.get() + next_rows_stride() * thread; }
+  int64_t* count_of(int thread, int index) {
+    return step_ns_ ? step_ns_.get() + next_rows_stride() * thread + index : nullptr;
+  }
   void run_segment(const Segment& segment, int thread);
   void pull(const Segment& segment, int thread, int index, int last);
 
@@ -60,7 +68,8 @@ class Network {
   size_t constant_bytes_ = 0;
   std::unique_ptr<PreparedStep[]> steps_;
   std::unique_ptr<Segment[]> segments_;
-  std::unique_ptr<int[]> next_row_;  // [threads, next_rows_stride()]
+  std::unique_ptr<int[]> next_row_;     // [threads, next_rows_stride()]
+  std::unique_ptr<int64_t[]> step_ns_;  // the same; null: no time is counted
   Memory constants_;
   Arena arena_;
   std::unique_ptr<ThreadPool> pool_;  // the last member: it ends first

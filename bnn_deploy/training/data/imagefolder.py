@@ -48,7 +48,7 @@ class FolderSplit:
 
         def load(place: int) -> Images:
             rng = None if augment is None else augment_rng(augment, place)
-            return _load(self.paths[int(indices[place])], self.height, self.width, rng)
+            return load_image(self.paths[int(indices[place])], self.height, self.width, rng)
 
         return np.stack(list(_decoders().map(load, range(len(indices)))))
 
@@ -145,8 +145,12 @@ def _decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="decode")
 
 
-def _load(path: Path, height: int, width: int, rng: np.random.Generator | None) -> Images:
-    """One image [height, width, 3]: its centre, or a random crop and flip of it."""
+def load_image(path: Path, height: int, width: int, rng: np.random.Generator | None = None) -> Images:
+    """One image [height, width, 3] in [-1, 1]: its centre, or a random crop and flip of it.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     import PIL.Image
 
     try:

@@ -17,7 +17,8 @@ int run_hold(Arguments arguments);
 // two about the block of them.
 int run_layers(Arguments arguments);
 
-// `bnn-board net`: latency samples and, on request, outputs of a whole network, one JSON line.
+// `bnn-board net`: latency samples and, on request, outputs of a whole network, one JSON line; with
+// --profile, further ones about its steps.
 int run_net(Arguments arguments);
 
 // `bnn-board sentinel`: the sentinel's duration on every core, one JSON line each.

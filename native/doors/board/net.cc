@@ -8,6 +8,7 @@
 #include "doors/board/options.h"
 #include "doors/board/outputs.h"
 #include "doors/board/sysfs.h"
+#include "engine/clock.h"
 #include "engine/invent.h"
 #include "engine/network.h"
 
@@ -54,8 +55,39 @@ void print_network(Network* network, JsonLine* json) {
   json->integer("constant_bytes", int64_t(network->constant_bytes()));
 }
 
-// Samples of the latency; with `outputs` also what the network computed.
-void time_network(const MeasureSettings& settings, const float* image, bool outputs,
+// As many runs again, with a look at the clock around each turn of a step; a line for each step and
+// one for all. False, with a message, when there is no memory.
+bool profile(const Work& work, int64_t runs, Network* network) {
+  if (!network->count_time()) {
+    std::fputs("bnn-board: no memory to count each step's time\n", stderr);
+    return false;
+  }
+  const int64_t start_ns = clock_ns();
+  for (int64_t i = 0; i < runs; ++i) work.call(work.context);
+  const int64_t total_ns = (clock_ns() - start_ns) * network->threads();
+  int64_t remainder_ns = total_ns;
+  for (int i = 0; i < network->steps(); ++i) {
+    char kernel[96];
+    network->step(i).kernel_name(kernel, sizeof kernel);
+    remainder_ns -= network->step_ns(i);
+    JsonLine json(stdout);
+    json.integer("step", int64_t(i));
+    json.text("kernel", kernel);
+    json.integer("total_ns", network->step_ns(i));
+    json.end();
+  }
+  JsonLine json(stdout);
+  json.integer("runs", runs);
+  json.integer("threads", int64_t(network->threads()));
+  json.integer("total_ns", total_ns);
+  json.integer("remainder_ns", remainder_ns);
+  json.end();
+  return true;
+}
+
+// Samples of the latency; with `outputs` also what the network computed, with `steps` the time of
+// each step in further runs. False, with a message, when it fails.
+bool time_network(const MeasureSettings& settings, const float* image, bool outputs, bool steps,
                   Network* network) {
   std::vector<float> result(network->result_values());
   Run run{network, image, result.data()};
@@ -82,6 +114,7 @@ void time_network(const MeasureSettings& settings, const float* image, bool outp
     json.end_array();
   }
   json.end();
+  return !steps || profile(work, calibration.iterations * settings.samples, network);
 }
 
 // Raw float32 [count, H, W, C] from a file, at most `most`; null, with a message, when it holds
@@ -103,12 +136,17 @@ int run_net(Arguments arguments) {
   const char* input = arguments.text("--input", nullptr);
   const char* output = arguments.text("--output", nullptr);
   const char* sums = arguments.text("--sums", nullptr);
+  const bool steps = arguments.flag("--profile");
   LoadOptions load;
   load.threads = int(arguments.integer("--threads", 1, 1, kMaxThreads));
   MeasureOptions options;
   if (!options.parse("net", "--model", &arguments)) return kUsage;
   if ((output || sums) && !input) {
     std::fputs("bnn-board net: --output and --sums need --input FILE\n", stderr);
+    return kUsage;
+  }
+  if ((output || sums) && steps) {
+    std::fputs("bnn-board net: --profile times, --output and --sums do not\n", stderr);
     return kUsage;
   }
   load.kernel = options.isa;
@@ -130,8 +168,7 @@ int run_net(Arguments arguments) {
   if (!input) invent_values(1, network->image_values(), image);
 
   if (timing) {
-    time_network(options.settings, image, input, network.get());
-    return kSuccess;
+    return time_network(options.settings, image, input, steps, network.get()) ? kSuccess : kFailure;
   }
   if (output && !write_outputs(network.get(), image, count, output)) return kFailure;
   if (sums && !write_sums(*network, image, sums)) return kFailure;

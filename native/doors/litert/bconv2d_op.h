@@ -23,6 +23,8 @@ class Bconv2dOp {
   bool make(const Graph& graph, const Node& node, const KernelChoice& choice, int threads,
             Status* status);
 
+  const char* kernel_name() const { return pointwise_.kernel->name; }
+
   // in: int32 words [N, H, W, C]; out: as the node says. crew: of `threads` threads, or null.
   void run(const void* in, void* out, Crew* crew);
 

@@ -149,6 +149,18 @@ bool Chain::make(const Graph& graph, const StepMatch* const* steps, int count,
   return network_ != nullptr;
 }
 
+void Chain::report(Profile* profile) const {
+  for (int i = 0; i < network_->steps(); ++i) {
+    const PreparedStep& prepared = network_->step(i);
+    const ConvShape& s = prepared.step.shape;
+    char name[96], kernel[96];
+    std::snprintf(name, sizeof name, "%s %dx%dx%d-%dx%dx%d", step_kind_name(prepared.step.kind),
+                  s.in_h, s.in_w, s.in_c, s.out_h, s.out_w, s.out_c);
+    prepared.kernel_name(kernel, sizeof kernel);
+    profile->add(name, kernel, network_->step_ns(i));
+  }
+}
+
 void Chain::run(const float* in, float* out, int batch, Crew* crew) {
   for (int n = 0; n < batch; ++n) {
     network_->run(in + size_t(n) * network_->image_values(),

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "doors/litert/profile.h"
 #include "doors/litert/step_match.h"
 #include "engine/network.h"
 
@@ -19,7 +20,9 @@ class Chain {
   // in: [N, ..] of the first step's input, out: [N, ..] of what the last one ends in.
   void run(const float* in, float* out, int batch, Crew* crew);
 
-  const Network& network() const { return *network_; }
+  bool count_time() { return network_->count_time(); }
+  // The time of every step so far.
+  void report(Profile* profile) const;
 
  private:
   std::unique_ptr<Network> network_;

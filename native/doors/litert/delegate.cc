@@ -1,15 +1,25 @@
 #include "doors/litert/delegate.h"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <new>
 
 #include "doors/litert/kernel.h"
 
 namespace bnn::litert {
 
-std::unique_ptr<Delegate> Delegate::make(const DelegateOptions& options) {
+std::unique_ptr<Delegate> Delegate::make(const DelegateOptions& options, Status* status) {
   std::unique_ptr<Delegate> delegate(new (std::nothrow) Delegate);
-  if (!delegate) return nullptr;
+  if (!delegate) {
+    status->fail(Code::kNoMemory, "no memory for a delegate");
+    return nullptr;
+  }
+  if (options.profile && !delegate->profile_.open(options.profile)) {
+    status->fail(Code::kUnsupported, "option profile: %.200s: %s", options.profile,
+                 std::strerror(errno));
+    return nullptr;
+  }
   delegate->options_ = options;
   delegate->handle_.data = delegate.get();
   delegate->handle_.Prepare = claim_nodes;

@@ -58,18 +58,11 @@ int Window::pad_top(int in_h) const { return pad_before(in_h, height, stride_h, 
 int Window::pad_left(int in_w) const { return pad_before(in_w, width, stride_w, dilation_w, same); }
 
 const char* op_name(const Node& node) {
-  switch (node.op) {
-    case Op::kQuantize:
-      return "LceQuantize";
-    case Op::kDequantize:
-      return "LceDequantize";
-    case Op::kBconv2d:
-      return "LceBconv2d";
-    case Op::kBMaxPool2d:
-      return "LceBMaxPool2d";
-    default:
-      return "builtin";
-  }
+  constexpr const char* kNames[] = {
+      "other",   "LceQuantize", "LceDequantize",   "LceBconv2d",    "LceBMaxPool2d", "ADD",
+      "SUB",     "PRELU",       "AVERAGE_POOL_2D", "CONCATENATION", "RESHAPE",       "PADV2",
+      "CONV_2D", "MEAN",        "FULLY_CONNECTED"};
+  return kNames[int(node.op)];
 }
 
 void Graph::read_tensor(const TfLiteTensor& from, Tensor* to) const {

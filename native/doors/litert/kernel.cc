@@ -26,6 +26,7 @@ void refuse(TfLiteContext* context, const Node& node, const char* why) {
 // The claimed nodes of one part of the model.
 class Kernel {
  public:
+  ~Kernel();
   bool read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status);
   bool prepare(TfLiteContext* context, Status* status);
   bool invoke(TfLiteContext* context, Status* status);
@@ -39,6 +40,10 @@ class Kernel {
   std::unique_ptr<int[]> outputs_;
   std::unique_ptr<Program> program_;
 };
+
+Kernel::~Kernel() {
+  if (program_ && delegate_->profile()) program_->report(delegate_->profile());
+}
 
 bool Kernel::read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status) {
   delegate_ = Delegate::of(params.delegate);
@@ -55,9 +60,15 @@ bool Kernel::prepare(TfLiteContext* context, Status* status) {
   program_.reset(new (std::nothrow) Program);
   if (!program_) return status->fail(Code::kNoMemory, "no memory for a program");
   graph_.work_out(context, refuse);
+  for (int i = 0; i < graph_.nodes(); ++i) {
+    const Node& node = graph_.node(i);
+    if (node.usable) continue;
+    return status->fail(Code::kUnsupported, "node %d (%s) does not fit its inputs", node.index,
+                        op_name(node));
+  }
   return delegate_->open(*context, &options, status) &&
          program_->build(graph_, outputs_.get(), output_count_, options, status) &&
-         resize_outputs(context, status);
+         (!delegate_->profile() || program_->count_time(status)) && resize_outputs(context, status);
 }
 
 bool Kernel::resize_outputs(TfLiteContext* context, Status* status) {

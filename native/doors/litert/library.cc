@@ -33,7 +33,12 @@ bool read_option(const char* key, const char* value, DelegateOptions* options, S
     std::snprintf(options->kernel, sizeof options->kernel, "%s", value);
     return KernelChoice::parse(value, &choice, status);
   }
-  return status->fail(Code::kUnsupported, "unknown option '%s': there are threads and kernel", key);
+  if (!std::strcmp(key, "profile")) {
+    options->profile = value;
+    return true;
+  }
+  return status->fail(Code::kUnsupported,
+                      "unknown option '%s': there are threads, kernel and profile", key);
 }
 
 }  // namespace
@@ -50,8 +55,7 @@ BNN_EXPORT bnn::litert::TfLiteDelegate* tflite_plugin_create_delegate(
   const int pairs = int(count);  // Python passes an int
   bool good = true;
   for (int i = 0; good && i < pairs; ++i) good = read_option(keys[i], values[i], &options, &status);
-  std::unique_ptr<Delegate> delegate = good ? Delegate::make(options) : nullptr;
-  if (good && !delegate) status.fail(bnn::Code::kNoMemory, "no memory for a delegate");
+  std::unique_ptr<Delegate> delegate = good ? Delegate::make(options, &status) : nullptr;
   if (!delegate) report(report_error, status);
   return delegate ? delegate.release()->handle() : nullptr;
 }

@@ -6,6 +6,7 @@
 #include "doors/litert/bit_ops.h"
 #include "doors/litert/float_ops.h"
 #include "doors/litert/steps.h"
+#include "engine/clock.h"
 
 namespace bnn::litert {
 namespace {
@@ -87,14 +88,40 @@ bool Program::run(const TfLiteTensor* tensors, Crew* crew, Status* status) {
     status->fail(Code::kUnsupported, "tensor %d has another size than when it was prepared", index);
     return nullptr;
   };
+  ++runs_;
   for (int i = 0; i < count_; ++i) {
-    const Unit& unit = units_[i];
+    Unit& unit = units_[i];
     const void* in = place(unit.input, unit.from);
     void* out = place(unit.output, unit.to);
     if (!in || !out) return false;
+    const int64_t start_ns = counts_time_ ? clock_ns() : 0;
     run_unit(unit, in, out, crew);
+    if (counts_time_) unit.total_ns += clock_ns() - start_ns;
   }
   return true;
+}
+
+bool Program::count_time(Status* status) {
+  counts_time_ = true;
+  for (int i = 0; i < count_; ++i) {
+    if (units_[i].chain && !units_[i].chain->count_time()) {
+      return status->fail(Code::kNoMemory, "no memory to count time");
+    }
+  }
+  return true;
+}
+
+void Program::report(Profile* profile) const {
+  profile->add_runs(runs_);
+  for (int i = 0; i < count_; ++i) {
+    const Unit& unit = units_[i];
+    if (unit.chain) {
+      unit.chain->report(profile);
+    } else {
+      profile->add(op_name(*unit.node), unit.bconv2d ? unit.bconv2d->kernel_name() : "",
+                   unit.total_ns);
+    }
+  }
 }
 
 void Program::run_unit(const Unit& unit, const void* in, void* out, Crew* crew) const {

@@ -7,6 +7,7 @@
 #include "doors/litert/bconv2d_op.h"
 #include "doors/litert/chain.h"
 #include "doors/litert/graph.h"
+#include "doors/litert/profile.h"
 
 namespace bnn::litert {
 
@@ -21,12 +22,17 @@ class Program {
   // has another size than when this was built.
   bool run(const TfLiteTensor* tensors, Crew* crew, Status* status);
 
+  // From now on runs add up how long each step takes. False: no memory.
+  bool count_time(Status* status);
+  void report(Profile* profile) const;
+
  private:
   struct Unit {
     Op op;  // kOther: a chain
     int input, output;
     Tensor from, to;  // types and shapes
     const Node* node;
+    int64_t total_ns;  // of a node
     std::unique_ptr<Chain> chain;
     std::unique_ptr<Bconv2dOp> bconv2d;
   };
@@ -38,6 +44,8 @@ class Program {
 
   const Graph* graph_ = nullptr;
   LoadOptions options_;
+  bool counts_time_ = false;
+  int64_t runs_ = 0;
   int count_ = 0;
   std::unique_ptr<Unit[]> units_;
   std::unique_ptr<void*[]> inner_;  // of a tensor that is none of the runtime's: its place
