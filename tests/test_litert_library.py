@@ -118,6 +118,24 @@ def test_inner_tensors_can_be_seen(
             np.testing.assert_array_equal(bits, unpack_bits(before.bits, step.in_channels) < 0)
 
 
+@pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`")
+@pytest.mark.parametrize("small_groups", SmallGroups)
+@pytest.mark.parametrize("name", ["dense", "odd-channels", "real-grouped"])
+def test_every_node_alone(name: str, small_groups: SmallGroups, rng: np.random.Generator) -> None:
+    """A runtime that preserves all tensors cuts a model into single nodes."""
+    graph = named_graph(name)
+    image = random_images(graph.architecture, 1, rng)
+    model = to_flatbuffer(graph, small_groups=small_groups)
+    delegate = load_delegate(str(bnn_deploy.litert_library_path()))
+    interpreter = Interpreter(
+        model_content=model, experimental_delegates=[delegate], experimental_preserve_all_tensors=True
+    )
+    interpreter.allocate_tensors()
+    assert delegated(interpreter) > len(graph.steps)
+    (found,) = run(interpreter, image)
+    np.testing.assert_allclose(found, Network(to_bytes(graph)).run(image).reshape(1, -1), rtol=1e-4, atol=1e-4)
+
+
 def lce_matrix(models: int, seed: int, threads: int, kernel: str | None) -> dict[str, object]:
     """Single operators beside LCE's reference kernel; see tests/litert_matrix.py."""
     command = [LCE_PYTHON, "-m", "tests.litert_matrix", bnn_deploy.litert_library_path()]

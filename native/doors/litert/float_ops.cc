@@ -7,12 +7,19 @@
 namespace bnn::litert {
 namespace {
 
-void run_offset(const Vector& vector, bool negative, size_t rows, int channels, const float* in,
-                float* out) {
+bool is_elementwise(Op op) { return op == Op::kAdd || op == Op::kSub || op == Op::kPrelu; }
+
+float elementwise(Op op, float a, float b) {
+  if (op == Op::kPrelu) return a > 0.0f ? a : b * a;
+  return op == Op::kSub ? a - b : a + b;
+}
+
+// second: null, or of the same shape as in, and then there is no vector.
+void run_elementwise(Op op, const Vector& vector, size_t rows, int channels, const float* in,
+                     const float* second, float* out) {
   for (size_t row = 0; row < rows; ++row) {
     for (int c = 0; c < channels; ++c) {
-      const float x = *in++;
-      *out++ = negative ? x - vector.at(c) : x + vector.at(c);
+      *out++ = elementwise(op, *in++, second ? *second++ : vector.at(c));
     }
   }
 }
@@ -61,17 +68,25 @@ void run_pad(const Shape& in_shape, const Shape& out_shape, const int32_t* pads,
 }  // namespace
 
 bool is_float_op(Op op) {
-  return op == Op::kAdd || op == Op::kSub || op == Op::kAveragePool2d || op == Op::kConcatenation ||
+  return is_elementwise(op) || op == Op::kAveragePool2d || op == Op::kConcatenation ||
          op == Op::kReshape || op == Op::kPadV2;
 }
 
-void run_float_op(const Graph& graph, const Node& node, const float* in, float* out) {
+int second_input(const Graph& graph, const Node& node) {
+  if (!is_elementwise(node.op)) return kOptionalTensor;
+  const int channels = graph.tensor(node.output).shape.last(), second = node.input(1);
+  return as_vector(graph.tensor(second), channels).data ? kOptionalTensor : second;
+}
+
+void run_float_op(const Graph& graph, const Node& node, const float* in, const float* second,
+                  float* out) {
   const Shape &from = graph.tensor(node.input(0)).shape, &to = graph.tensor(node.output).shape;
   switch (node.op) {
     case Op::kAdd:
     case Op::kSub:
-      return run_offset(as_vector(graph.tensor(node.input(1)), from.last()), node.op == Op::kSub,
-                        from.rows(), from.last(), in, out);
+    case Op::kPrelu:
+      return run_elementwise(node.op, as_vector(graph.tensor(node.input(1)), from.last()),
+                             from.rows(), from.last(), in, second, out);
     case Op::kAveragePool2d:
       return run_average_pool(node.window, from, to, in, out);
     case Op::kConcatenation:

@@ -42,6 +42,7 @@ bool Program::add_chain(const Graph& graph, const Steps& steps, int node, Status
   const int length = steps.chain(graph, node, chain.get(), kMostChain);
   unit.op = Op::kOther;
   unit.input = chain[0]->input;
+  unit.second = kOptionalTensor;
   unit.output = graph.node(node).output;
   unit.from = graph.tensor(unit.input);
   unit.to = graph.tensor(unit.output);
@@ -52,6 +53,7 @@ bool Program::add_node(const Graph& graph, const Node& node, Status* status) {
   Unit& unit = units_[count_++];
   unit.op = node.op;
   unit.input = node.input(0);
+  unit.second = second_input(graph, node);
   unit.output = node.output;
   unit.from = graph.tensor(unit.input);
   unit.to = graph.tensor(unit.output);
@@ -92,10 +94,12 @@ bool Program::run(const TfLiteTensor* tensors, Crew* crew, Status* status) {
   for (int i = 0; i < count_; ++i) {
     Unit& unit = units_[i];
     const void* in = place(unit.input, unit.from);
+    const bool two = unit.second != kOptionalTensor;
+    const void* second = two ? place(unit.second, unit.from) : nullptr;
     void* out = place(unit.output, unit.to);
-    if (!in || !out) return false;
+    if (!in || (two && !second) || !out) return false;
     const int64_t start_ns = counts_time_ ? clock_ns() : 0;
-    run_unit(unit, in, out, crew);
+    run_unit(unit, in, second, out, crew);
     if (counts_time_) unit.total_ns += clock_ns() - start_ns;
   }
   return true;
@@ -124,7 +128,8 @@ void Program::report(Profile* profile) const {
   }
 }
 
-void Program::run_unit(const Unit& unit, const void* in, void* out, Crew* crew) const {
+void Program::run_unit(const Unit& unit, const void* in, const void* second, void* out,
+                       Crew* crew) const {
   switch (unit.op) {
     case Op::kQuantize:
       return run_quantize(unit.from, unit.from.shape, in, out);
@@ -139,7 +144,7 @@ void Program::run_unit(const Unit& unit, const void* in, void* out, Crew* crew) 
                              unit.from.shape.dims[0], crew);
     default:
       return run_float_op(*graph_, *unit.node, static_cast<const float*>(in),
-                          static_cast<float*>(out));
+                          static_cast<const float*>(second), static_cast<float*>(out));
   }
 }
 

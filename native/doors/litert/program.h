@@ -28,9 +28,9 @@ class Program {
 
  private:
   struct Unit {
-    Op op;  // kOther: a chain
-    int input, output;
-    Tensor from, to;  // types and shapes
+    Op op;                      // kOther: a chain
+    int input, second, output;  // second: of a builtin operator, or kOptionalTensor
+    Tensor from, to;            // types and shapes
     const Node* node;
     int64_t total_ns;  // of a node
     std::unique_ptr<Chain> chain;
@@ -40,7 +40,7 @@ class Program {
   bool add_chain(const Graph& graph, const class Steps& steps, int node, Status* status);
   bool add_node(const Graph& graph, const Node& node, Status* status);
   bool place_inner(const Graph& graph, const int* outputs, int count, Status* status);
-  void run_unit(const Unit& unit, const void* in, void* out, Crew* crew) const;
+  void run_unit(const Unit& unit, const void* in, const void* second, void* out, Crew* crew) const;
 
   const Graph* graph_ = nullptr;
   LoadOptions options_;

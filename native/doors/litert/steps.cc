@@ -35,6 +35,8 @@ bool Steps::find(const Graph& graph, const int* outputs, int count, Status* stat
     }
     whole_[node.output] = true;
     whole_[node.input(0)] = true;
+    const int second = second_input(graph, node);
+    if (second != kOptionalTensor) whole_[second] = true;
   }
   return true;
 }
