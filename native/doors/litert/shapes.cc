@@ -154,9 +154,11 @@ bool check_bconv2d(const Graph& graph, Node* node, Shape* output, Status* status
   }
   if (!windowed(in->shape, *window, channels, output, status)) return false;
   const bool pads = window->same && !node->pads_with_one;
-  if (pads && node->channels_in / node->groups % 2) {
+  const bool plain = out->type == kFloat32 && node->activation == kNoActivation;
+  if (pads && !plain && node->channels_in / node->groups % 2) {
     return status->fail(Code::kUnsupported,
-                        "zero padding needs an even number of channels in a group, not %d",
+                        "zero padding of an odd number of channels, %d, needs float32 outputs and "
+                        "no activation",
                         node->channels_in / node->groups);
   }
   if (!check_bconv2d_output(graph, *node, *out, channels, status)) return false;
