@@ -3,8 +3,8 @@
     argv    a folder; then names, or all. Models that are there already stay.
 
 larq-zoo's architectures, and a binary MobileNet of grouped convolutions, with random weights. Batch norms have the
-statistics of 16 random images, and those behind binary convolutions a quarter of their weight: in networks of plain noise
-a single sign that rounding flips in the first layer changes every answer, in LCE's interpreter as well.
+statistics of 16 random images, and those behind binary convolutions a quarter of their weight: in networks of plain
+noise a single sign that rounding flips in the first layer changes every answer, in LCE's interpreter as well.
 """
 
 import os

@@ -140,8 +140,8 @@ def check_steps(model: Model, library: str) -> dict[str, object]:
 
 
 def check_top1(path: Path, library: str, images: int, rng: np.random.Generator) -> dict[str, object]:
-    """Over random images. Two top logits count as a tie if they are nearer to each other than twice the largest difference
-    between LCE with XNNPACK and LCE without, which share the binary kernels: `bound`."""
+    """Over random images. Two top logits count as a tie if they are nearer to each other than twice the largest
+    difference between LCE with XNNPACK and LCE without, which share the binary kernels: `bound`."""
     file = TfliteFile(path)
     last = file.operators[-1]
     logits = file.with_outputs([last.inputs[0] if last.code == SOFTMAX else file.outputs[0]])

@@ -1,4 +1,4 @@
-"""Reads a .tflite file, and makes copies of it with other outputs or of a part of it, so that inner tensors can be seen."""
+"""Reads a .tflite file, and makes copies with other outputs, or of a part of it, so that inner tensors can be seen."""
 
 from __future__ import annotations
 
