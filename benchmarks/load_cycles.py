@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from common import HERE, progress, write_results
-from onnx_door import session
+from doors import session
 
 import bnn_deploy
 from bnn_deploy.engine.invented import invented_graph

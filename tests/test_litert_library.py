@@ -136,9 +136,9 @@ def test_every_node_alone(name: str, small_groups: SmallGroups, rng: np.random.G
     np.testing.assert_allclose(found, Network(to_bytes(graph)).run(image).reshape(1, -1), rtol=1e-4, atol=1e-4)
 
 
-def lce_matrix(models: int, seed: int, threads: int, kernel: str | None) -> dict[str, object]:
-    """Single operators beside LCE's reference kernel; see tests/litert_matrix.py."""
-    command = [LCE_PYTHON, "-m", "tests.litert_matrix", bnn_deploy.litert_library_path()]
+def beside_lce(module: str, models: int, seed: int, threads: int, kernel: str | None = None) -> dict[str, object]:
+    """What a script says that compares the delegate with LCE's reference kernel, in LCE's environment."""
+    command = [LCE_PYTHON, "-m", module, bnn_deploy.litert_library_path()]
     command += ["--models", str(models), "--seed", str(seed), "--threads", str(threads)]
     environment = {"BNN_KERNEL": kernel} if kernel else {}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
@@ -148,7 +148,7 @@ def lce_matrix(models: int, seed: int, threads: int, kernel: str | None) -> dict
 
 
 def test_every_option_of_larq_compute_engine() -> None:
-    result = lce_matrix(6000, seed=0, threads=1, kernel=None)
+    result = beside_lce("tests.litert_matrix", 6000, seed=0, threads=1)
     assert result["wrong"] == 0
     assert result["models"] == {
         "LceBconv2d": 3000,
@@ -160,7 +160,12 @@ def test_every_option_of_larq_compute_engine() -> None:
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_every_option_on_every_instruction_set(isa: str) -> None:
-    assert lce_matrix(600, seed=1, threads=3, kernel=isa)["wrong"] == 0
+    assert beside_lce("tests.litert_matrix", 600, seed=1, threads=3, kernel=isa)["wrong"] == 0
+
+
+@pytest.mark.parametrize(("seed", "models", "threads"), [(0, 1500, 1), (1, 300, 3)])
+def test_random_networks(seed: int, models: int, threads: int) -> None:
+    assert beside_lce("tests.litert_graphs", models, seed, threads)["wrong"] == 0
 
 
 def test_options(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reads a .tflite file, and gives a copy of it further outputs, so that inner tensors can be seen."""
+"""Reads a .tflite file, and makes copies with other outputs, or of a part of it, so that inner tensors can be seen."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ import tflite
 from bnn_deploy.errors import FileFormatError
 from bnn_deploy.runtimes.base import reading
 
-_OUTPUTS_FIELD = 8  # offset of the subgraph's `outputs` in its vtable: the third field
+_INPUTS_FIELD, _OUTPUTS_FIELD, _OPERATORS_FIELD = 6, 8, 10  # offsets in the subgraph's vtable
 _DTYPES = {tflite.TensorType.FLOAT32: "<f4", tflite.TensorType.INT32: "<i4"}
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """custom: the name of a custom operator, else "". Tensors are indices; -1 is an input that is not given."""
+    """code: tflite.BuiltinOperator; custom: the name of a custom operator, else "", and its options. Tensors are
+    indices; -1 is an input that is not given."""
 
+    code: int
     custom: str
+    options: bytes
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
@@ -77,21 +80,36 @@ class TfliteFile:
             return np.frombuffer(data.tobytes(), _DTYPES[entry.Type()]).reshape(self.shape(tensor))
 
     def with_outputs(self, tensors: Sequence[int]) -> bytes:
-        """The same model with other outputs: a new vector at the end of the file, and the field pointed at it."""
-        table = self._graph._tab
-        field = table.Pos + table.Offset(_OUTPUTS_FIELD)
+        """The same model with other outputs."""
+        return self.part(range(len(self.operators)), self.inputs, tensors)
+
+    def part(self, operators: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """A model of some of the operators, in their order, with these tensors as its inputs and outputs.
+
+        The list of operators shrinks where it stands; new lists of tensors stand at the end of the file.
+        """
         data = bytearray(self.data)
-        data += bytes(-len(data) % 4)
-        data[field : field + 4] = struct.pack("<I", len(data) - field)
-        data += struct.pack(f"<I{len(tensors)}i", len(tensors), *tensors)
+        table = self._graph._tab
+        start = table.Vector(table.Offset(_OPERATORS_FIELD))
+        places = [table.Indirect(start + 4 * index) for index in operators]
+        data[start - 4 : start] = struct.pack("<I", len(places))
+        for i, place in enumerate(places):
+            data[start + 4 * i : start + 4 * i + 4] = struct.pack("<I", place - start - 4 * i)
+        for slot, tensors in ((_INPUTS_FIELD, inputs), (_OUTPUTS_FIELD, outputs)):
+            field = table.Pos + table.Offset(slot)
+            data += bytes(-len(data) % 4)
+            data[field : field + 4] = struct.pack("<I", len(data) - field)
+            data += struct.pack(f"<I{len(tensors)}i", len(tensors), *tensors)
         data += bytes(-len(data) % 16)
         return bytes(data)
 
     def _operator(self, index: int) -> Operator:
         operator = self._graph.Operators(index)
-        custom = self._model.OperatorCodes(operator.OpcodeIndex()).CustomCode()
+        code = self._model.OperatorCodes(operator.OpcodeIndex())
+        custom = code.CustomCode()
+        options = operator.CustomOptionsAsNumpy().tobytes() if operator.CustomOptionsLength() else b""
         inputs, outputs = operator.InputsAsNumpy().tolist(), operator.OutputsAsNumpy().tolist()
-        return Operator(custom.decode() if custom else "", tuple(inputs), tuple(outputs))
+        return Operator(code.BuiltinCode(), custom.decode() if custom else "", options, tuple(inputs), tuple(outputs))
 
     def _metadata(self, index: int) -> tuple[str, str]:
         entry = self._model.Metadata(index)

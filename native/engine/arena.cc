@@ -108,6 +108,7 @@ void Arena::place_rings(const PreparedStep* steps, const Segment* segments, int 
     Placer row = *values;  // one for all
     row.skip_to(next_at(values->bytes(), scratch_place(i)));
     stages(thread)[i].scratch.shortcut = row.take<float>(shortcut_floats(steps[i].step));
+    stages(thread)[i].scratch.dots = row.take<float>(activation_floats(steps[i].step));
     most = std::max(most, row.bytes());
   }
   values->skip_to(most);

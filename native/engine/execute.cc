@@ -64,8 +64,15 @@ void run_bconv2d_row(const PreparedStep& prepared, const StepInput& in, const St
     prepared.kernel->run_threshold_rows(step.shape, prepared.weights, {taps, 0, row.bits, 0, 1});
   } else {
     const ShortcutRow shortcut = shortcut_row(prepared, in, y, scratch.shortcut);
-    prepared.kernel->run_row(step.shape, prepared.weights, prepared.epilogue,
-                             {taps, shortcut, row});
+    if (step.activation == Activation::kNone) {
+      prepared.kernel->run_row(step.shape, prepared.weights, prepared.epilogue,
+                               {taps, shortcut, row});
+    } else {
+      prepared.kernel->run_row(step.shape, prepared.weights, prepared.dots,
+                               {taps, {nullptr, 0}, {scratch.dots, nullptr}});
+      activated_row(prepared.isa, step.shape, scratch.dots, bounds_of(step.activation),
+                    prepared.epilogue, shortcut, row);
+    }
   }
 }
 
@@ -97,6 +104,11 @@ size_t shortcut_floats(const Step& step) {
   const bool made = step.shortcut == Shortcut::kAvgPool || step.shortcut == Shortcut::kRepeat ||
                     step.zero_padding;
   return made ? size_t(step.shape.out_w) * step.shape.out_c : 0;
+}
+
+size_t activation_floats(const Step& step) {
+  const bool any = step.activation != Activation::kNone;
+  return any ? size_t(step.shape.out_w) * step.shape.out_c : 0;
 }
 
 size_t tap_count(const Step& step) {

@@ -9,6 +9,7 @@ namespace bnn {
 
 // What Scratch must hold for a step, in elements; 0 where it needs none.
 size_t shortcut_floats(const Step& step);
+size_t activation_floats(const Step& step);
 size_t tap_count(const Step& step);
 
 // Words of a packed input row, its border included; 0 if the step reads no bits.

@@ -1,5 +1,7 @@
 #include "engine/prepare.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -28,6 +30,12 @@ constexpr Slot kRowSlots[] = {kScale, kBias, kBeta, kZeta, kThreshold};
 size_t row_bytes(const Step& step, int slot) {
   if (constant_bytes(step, slot) == 0 || step.integer_threshold()) return 0;
   return size_t(padded_channels(step.shape.out_c)) * sizeof(float);
+}
+
+// Of a scale of 1 and a bias of 0, for the dot products in front of an activation.
+size_t dots_bytes(const Step& step) {
+  if (step.activation == Activation::kNone) return 0;
+  return 2 * size_t(padded_channels(step.shape.out_c)) * sizeof(float);
 }
 
 }  // namespace
@@ -61,11 +69,18 @@ void PreparedStep::kernel_name(char* text, size_t size) const {
   }
 }
 
-void clamp(Activation activation, EpilogueConstants* epilogue) {
-  if (activation == Activation::kNone) return;
-  epilogue->least = activation == Activation::kReluN1To1 ? -1.0f : 0.0f;
-  if (activation == Activation::kReluN1To1) epilogue->most = 1.0f;
-  if (activation == Activation::kRelu6) epilogue->most = 6.0f;
+Bounds bounds_of(Activation activation) {
+  switch (activation) {
+    case Activation::kRelu:
+      return {0.0f, HUGE_VALF};
+    case Activation::kReluN1To1:
+      return {-1.0f, 1.0f};
+    case Activation::kRelu6:
+      return {0.0f, 6.0f};
+    case Activation::kNone:
+      break;
+  }
+  return {-HUGE_VALF, HUGE_VALF};
 }
 
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,
@@ -87,7 +102,7 @@ bool choose_kernel(int index, const Step& step, const KernelChoice& choice, Prep
 size_t prepared_bytes(const PreparedStep& prepared) {
   size_t bytes = aligned(weight_bytes(prepared));
   for (int slot : kRowSlots) bytes += row_bytes(prepared.step, slot);
-  return bytes + ZeroPadding::bytes(prepared.step);
+  return bytes + dots_bytes(prepared.step) + ZeroPadding::bytes(prepared.step);
 }
 
 void prepare_constants(const Constants& constants, void* memory, PreparedStep* prepared) {
@@ -124,7 +139,13 @@ void prepare_constants(const Constants& constants, void* memory, PreparedStep* p
   }
   prepared->epilogue = {rows[kScale], rows[kBias],      rows[kBeta],
                         rows[kZeta],  rows[kThreshold], beta_at_most_one};
-  clamp(step.activation, &prepared->epilogue);
+  if (step.activation != Activation::kNone) {
+    float* ones = reinterpret_cast<float*>(place);
+    std::memset(place, 0, dots_bytes(step));
+    std::fill_n(ones, step.shape.out_c, 1.0f);
+    prepared->dots = {ones, ones + padded_channels(step.shape.out_c), nullptr, nullptr, nullptr,
+                      false};
+  }
   if (step.zero_padding) {
     prepared->zero_padding.prepare(step, static_cast<const uint64_t*>(constants.slot[kWeights]),
                                    rows[kScale], place);

@@ -31,13 +31,14 @@ struct PreparedStep {
   const void* weights;          // prepared, with the thresholds of an integer epilogue
   EpilogueConstants epilogue;   // none with an integer epilogue; of a linear step its bias
   ZeroPadding zero_padding;
+  EpilogueConstants dots;  // with an activation: of the dot products in front of it
 
   // "bconv2d_avx512_dense_7x2", "conv2d_avx2", "global_avgpool", "linear_avx2".
   void kernel_name(char* text, size_t size) const;
 };
 
 // What an activation leaves of a dot product.
-void clamp(Activation activation, EpilogueConstants* epilogue);
+Bounds bounds_of(Activation activation);
 
 // Chooses the kernel of one step; of several tiles the first, for tune.h to find the best.
 bool choose_kernel(int index, const Step& step, const KernelChoice& choice, PreparedStep* prepared,

@@ -38,6 +38,7 @@ struct StepOutput {
 // What running a step needs beside its input and output.
 struct Scratch {
   float* shortcut;  // shortcut_floats(step)
+  float* dots;      // activation_floats(step)
   // tap_count(step): where the window of output pixel (y, 0) begins in each of its input rows is at
   // taps + y * stride. It is always the same, for row y of a ring has its place; so it is found
   // once (find_taps).

@@ -45,9 +45,10 @@ bool OwnScratch::make(const Step& step, const StepInput& in) {
     Placer placer(memory_.get());
     placer.skip_to(scratch_place(0));
     float* shortcut = placer.take<float>(shortcut_floats(step));
+    float* dots = placer.take<float>(activation_floats(step));
     const uint64_t* zeros = placer.take<uint64_t>(in_words(step));
     const uint64_t** taps = placer.take<const uint64_t*>(tap_count(step));
-    scratch_ = {shortcut, taps};
+    scratch_ = {shortcut, dots, taps};
     if (pass == 0) memory_ = allocate_zeroed(placer.bytes());
     if (!memory_) return false;
     if (pass == 1) find_taps(step, in.bits, zeros, taps);
@@ -64,6 +65,7 @@ bool SumsStep::make(const PreparedStep& binary) {
   prepared_ = binary;
   prepared_.step.shortcut = Shortcut::kNone;
   prepared_.step.rprelu = prepared_.step.bits_out = prepared_.step.zero_padding = false;
+  prepared_.step.activation = Activation::kNone;
   prepared_.step.float_out = true;
   prepared_.step.border = 0;
   prepared_.epilogue = {scale, scale + channels, nullptr, nullptr, nullptr, false};

@@ -77,14 +77,11 @@ ConvShape random_shape(Random* random) {
 
 constexpr int kOutside[] = {INT32_MIN, -1000, -2, 1 << 20, INT32_MAX};  // thresholds
 constexpr float kSpecial[] = {0.0f, -0.0f, 1.0f, -1.0f};
-// Of dot: none, and what RELU, RELU_N1_TO_1 and RELU6 leave.
-constexpr float kActivations[][2] = {{-HUGE_VALF, HUGE_VALF}, {0, HUGE_VALF}, {-1, 1}, {0, 6}};
 
 // A random epilogue; all constants are there, which of them are used differs.
 struct Epilogue {
   bool rprelu, values, bits, beta_at_most_one;
   int shortcut_channels;  // 0: none
-  const float* activation;
   Buffer<float> scale, bias, beta, zeta, threshold, shortcut;
   std::vector<float> expected;  // [out_h, out_w, out_c]
 
@@ -98,7 +95,6 @@ struct Epilogue {
         bits(!values || random->chance(60)),
         beta_at_most_one(random->chance(70)),
         shortcut_channels(random->chance(70) ? s.out_c : 0),
-        activation(kActivations[random->chance(75) ? 0 : random->below(4)]),
         scale(size_t(padded_channels(s.out_c))),
         bias(scale.size()),
         beta(scale.size()),
@@ -121,9 +117,7 @@ struct Epilogue {
             rprelu ? beta.data() : nullptr,
             rprelu ? zeta.data() : nullptr,
             bits ? threshold.data() : nullptr,
-            beta_at_most_one,
-            activation[0],
-            activation[1]};
+            beta_at_most_one};
   }
 
   // Every y from the sums; some thresholds are then set to a y, for the border of the comparison.
@@ -132,9 +126,7 @@ struct Epilogue {
     expected.resize(pixels * channels);
     for (size_t i = 0; i < expected.size(); ++i) {
       const size_t o = i % channels, pixel = i / channels;
-      const float dot = float(s.k_bits() - 2 * sums[i]);
-      float y =
-          std::fma(scale[o], std::fmin(std::fmax(dot, activation[0]), activation[1]), bias[o]);
+      float y = std::fma(scale[o], float(s.k_bits() - 2 * sums[i]), bias[o]);
       const size_t from = size_t(shortcut_channels);
       if (from) y = y + shortcut[pixel * from + o % from];
       if (rprelu) y = (y > 0.0f ? y : beta[o] * y) + zeta[o];

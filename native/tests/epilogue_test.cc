@@ -1,8 +1,12 @@
-// The rows that a shortcut adds, against the formulas of epilogue.h, bit for bit: average pool and
-// repeat, odd sizes, channel tails, signed zeros. What kernels do with them: bconv2d_test.
+// Whole rows, against the formulas of epilogue.h, bit for bit: average pool, repeat, and the
+// epilogue behind an activation; odd sizes, channel tails, signed zeros. What kernels do:
+// bconv2d_test.
 //
 //   epilogue_test [--rounds N] [--isa NAME] [--seed S]
 #include "core/epilogue/epilogue.h"
+
+#include <cmath>
+#include <initializer_list>
 
 #include "tests/check.h"
 
@@ -102,6 +106,50 @@ int test_repeat(const Case& test) {
   return wrong;
 }
 
+constexpr Bounds kBounds[] = {{0, HUGE_VALF}, {-1, 1}, {0, 6}, {-HUGE_VALF, HUGE_VALF}};
+
+// The image's first row as dot products, which are integers.
+int test_activated(Isa isa, Random* random) {
+  const ConvShape s = Case::random_shape(random, 1, 1);
+  const size_t channels = size_t(s.out_c), row = size_t(s.out_w) * channels;
+  const size_t words = size_t(s.out_w) * size_t(words_of(s.out_c));
+  const Bounds bounds = kBounds[random->below(4)];
+  const bool rprelu = random->chance(50), adds = random->chance(50), bits = random->chance(60);
+  Buffer<float> dots(row), shortcut(row), values(row), scale(size_t(padded_channels(s.out_c))),
+      bias(scale.size()), beta(scale.size()), zeta(scale.size()), threshold(scale.size());
+  for (size_t i = 0; i < row; ++i) {
+    dots[i] = float(random->between(-20, 20));
+    shortcut[i] = random->real();
+  }
+  for (Buffer<float>* constants : {&scale, &bias, &beta, &zeta, &threshold}) {
+    for (size_t o = 0; o < scale.size(); ++o)
+      (*constants)[o] = o < channels ? random->real() : 0.0f;
+  }
+  Buffer<uint64_t> packed(words);
+  std::memset(packed.data(), 0, words * sizeof(uint64_t));
+  const EpilogueConstants constants = {scale.data(),
+                                       bias.data(),
+                                       rprelu ? beta.data() : nullptr,
+                                       rprelu ? zeta.data() : nullptr,
+                                       bits ? threshold.data() : nullptr,
+                                       false};
+  activated_row(isa, s, dots.data(), bounds, constants,
+                {adds ? shortcut.data() : nullptr, adds ? s.out_c : 0},
+                {values.data(), bits ? packed.data() : nullptr});
+  int wrong = 0;
+  for (size_t i = 0; i < row; ++i) {
+    const size_t o = i % channels;
+    const float dot = std::fmax(std::fmin(dots[i], bounds.most), bounds.least);
+    float y = std::fma(scale[o], dot, bias[o]);
+    if (adds) y += shortcut[i];
+    if (rprelu) y = (y > 0.0f ? y : beta[o] * y) + zeta[o];
+    wrong += std::memcmp(&values[i], &y, sizeof y) != 0;
+    const uint64_t word = packed[i / channels * size_t(words_of(s.out_c)) + o / 64];
+    wrong += bits && (word >> (o % 64) & 1) != uint64_t(y < threshold[o]);
+  }
+  return wrong;
+}
+
 int run(int argc, char** argv) {
   const uint64_t seed = option(argc, argv, "--seed", 7);
   const int rounds = int(option(argc, argv, "--rounds", 400));
@@ -113,9 +161,10 @@ int run(int argc, char** argv) {
     for (int round = 0; round < rounds; ++round) {
       wrong += test_avgpool(isa, Case(Case::random_shape(&random, 2, 1), &random));
       wrong += test_repeat(Case(Case::random_shape(&random, 1, 3), &random));
+      wrong += test_activated(isa, &random);
     }
     std::printf("epilogue_test: %-8s %d cases, %d wrong values, seed %llu\n", isa_name(isa),
-                2 * rounds, wrong, static_cast<unsigned long long>(seed));
+                3 * rounds, wrong, static_cast<unsigned long long>(seed));
     all_wrong += wrong;
   }
   return all_wrong != 0;

@@ -1,10 +1,10 @@
-#include "core/epilogue/shortcut.h"
+#include "core/epilogue/rows.h"
 #include "core/simd/neon.h"
 
 namespace bnn {
 
-extern const AvgpoolRow avgpool_row_neon;
+extern const EpilogueRows epilogue_neon;
 
-const AvgpoolRow avgpool_row_neon = avgpool_row_with<Neon>;
+const EpilogueRows epilogue_neon = epilogue_rows<Neon>();
 
 }  // namespace bnn

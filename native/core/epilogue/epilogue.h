@@ -1,8 +1,7 @@
 // What follows the sums of a convolution, in the kernel's registers: nothing but its results is
 // written to memory.
 //
-//   dot = k_bits - 2*acc, clamped to least .. most
-//   y   = fma(scale[o], dot, bias[o])                   a float convolution gives y itself
+//   y   = fma(scale[o], k_bits - 2*acc, bias[o])        a float convolution gives y itself
 //   y  += shortcut
 //   y   = (y > 0 ? y : beta[o] * y) + zeta[o]           with RPReLU
 //   out = y  and/or  bit (y < threshold[o])
@@ -13,8 +12,6 @@
 //
 // The integer epilogue, for bits alone:  bit (acc > threshold[o]) for any int32 threshold.
 #pragma once
-
-#include <cmath>
 
 #include "core/conv_shape.h"
 #include "core/isa.h"
@@ -42,10 +39,6 @@ struct EpilogueConstants {
   const float* zeta;       // null: no RPReLU
   const float* threshold;  // null: no bits
   bool beta_at_most_one;   // every beta <= 1: then RPReLU is max(y, beta * y) + zeta
-  // What an activation in front of scale and bias leaves of dot.
-  float least = -HUGE_VALF, most = HUGE_VALF;
-
-  [[gnu::always_inline]] bool clamps() const { return least > -HUGE_VALF || most < HUGE_VALF; }
 };
 
 // Where the row of one output goes; either may be null, not both.
@@ -70,5 +63,16 @@ void avgpool_row(Isa isa, const ConvShape& shape, const float* upper, const floa
 // values [out_w, channels] as a shortcut sees them: repeated [out_w, out_c], element o of a pixel
 // is its o % channels.
 void repeat_row(const ConvShape& shape, int channels, const float* values, float* repeated);
+
+// What an activation leaves of a dot product.
+struct Bounds {
+  float least, most;
+};
+
+// An activation stands before the scale and is rare, so it costs a second pass: a kernel writes
+// dots [out_w, out_c], k_bits - 2 * acc, and this is the epilogue of fma(scale, clamp(dot), bias).
+void activated_row(Isa isa, const ConvShape& shape, const float* dots, const Bounds& bounds,
+                   const EpilogueConstants& constants, const ShortcutRow& shortcut,
+                   const RowOutput& out);
 
 }  // namespace bnn

@@ -1,11 +1,11 @@
 #include "core/simd/scalar.h"
 
-#include "core/epilogue/shortcut.h"
+#include "core/epilogue/rows.h"
 
 namespace bnn {
 
-extern const AvgpoolRow avgpool_row_scalar;
+extern const EpilogueRows epilogue_scalar;
 
-const AvgpoolRow avgpool_row_scalar = avgpool_row_with<Scalar>;
+const EpilogueRows epilogue_scalar = epilogue_rows<Scalar>();
 
 }  // namespace bnn

@@ -5,10 +5,6 @@
 
 namespace bnn {
 
-// One ISA's version of avgpool_row().
-using AvgpoolRow = void (*)(const ConvShape&, const float* upper, const float* lower,
-                            float* pooled);
-
 // The mean of kPixels pixels of each of kRows rows, in the order of epilogue.h.
 template <class V, int kPixels, int kRows>
 void mean_of_window(const float* upper, const float* lower, int channels, float* pooled) {

@@ -1,7 +1,7 @@
 // The epilogue of epilogue.h in registers, for any vector V: a kernel gives V::kLanes channels of
 // one pixel and they are finished, stored and packed on the spot.
 //
-//   FloatSink      y = fma(scale, clamp(k_bits - 2*acc), bias), shortcut, RPReLU, floats and bits
+//   FloatSink      y = fma(scale, k_bits - 2*acc, bias), shortcut, RPReLU, floats and bits
 //   ThresholdSink  bits acc > threshold
 //
 // Use: const auto cursor = sink.at(c, x); then sink.put(cursor, p, acc) for the pixels x + p of a
@@ -28,16 +28,16 @@
 namespace bnn {
 
 // What a float epilogue has; kBlock is the one of every inner layer of a network and has no
-// branches: no activation, shortcut, RPReLU with slopes up to 1, floats and bits, an even k_bits
-// that fits the mantissa beside 2^23, no channel tail.
+// branches: shortcut, RPReLU with slopes up to 1, floats and bits, an even k_bits that fits the
+// mantissa beside 2^23, no channel tail.
 enum class EpilogueKind { kAny, kBlock };
 
 template <class V>
 [[gnu::always_inline]] inline bool is_block(const ConvShape& shape,
                                             const EpilogueConstants& constants,
                                             const ShortcutRow& shortcut, const RowOutput& out) {
-  return constants.beta && constants.beta_at_most_one && !constants.clamps() && shortcut.values &&
-         out.values && out.bits && shape.out_c % V::kLanes == 0 && shape.k_bits() % 2 == 0 &&
+  return constants.beta && constants.beta_at_most_one && shortcut.values && out.values &&
+         out.bits && shape.out_c % V::kLanes == 0 && shape.k_bits() % 2 == 0 &&
          shape.k_bits() < 1 << 23;
 }
 
@@ -65,8 +65,6 @@ class FloatSink {
         shortcut_(shortcut),
         out_(out),
         half_k_(V::broadcast(0.5f * float(shape.k_bits()) + (kFloatSums ? 0x1p23f : 0.0f))),
-        half_least_(V::broadcast(0.5f * constants.least)),
-        half_most_(V::broadcast(0.5f * constants.most)),
         channels_(shape.out_c),
         pixel_values_(shape.out_c),
         pixel_bytes_(ptrdiff_t(words_of(shape.out_c) * sizeof(uint64_t))),
@@ -116,15 +114,13 @@ class FloatSink {
     return k;
   }
 
-  // y = fma(scale, dot, bias), written as fma(2*scale, dot/2, bias): both factors are exact, so it
-  // is the same number.
+  // y = fma(scale, k_bits - 2*acc, bias), written as fma(2*scale, k_bits/2 - acc, bias): both
+  // factors are exact, so it is the same number.
   [[gnu::always_inline]] void put(const Cursor& k, int p, Sums acc) const {
     if constexpr (kFloatSums) {
       put_sum(k, p, V::as_float_sum(acc));
     } else {
-      F half = V::half_dot(half_k_, acc);
-      if (kKind == EpilogueKind::kAny) half = V::max(V::min(half, half_most_), half_least_);
-      put_value(k, p, V::fma(k.scale, half, k.bias));
+      put_value(k, p, V::fma(k.scale, V::half_dot(half_k_, acc), k.bias));
     }
   }
 
@@ -162,7 +158,7 @@ class FloatSink {
   EpilogueConstants constants_;
   ShortcutRow shortcut_;
   RowOutput out_;
-  F half_k_, half_least_, half_most_;  // of dot / 2
+  F half_k_;
   int channels_;
   ptrdiff_t pixel_values_, pixel_bytes_, pixel_shortcuts_;  // from one pixel to the next
 };

@@ -1,10 +1,10 @@
-#include "core/epilogue/shortcut.h"
+#include "core/epilogue/rows.h"
 #include "core/simd/avx2.h"
 
 namespace bnn {
 
-extern const AvgpoolRow avgpool_row_avx2;
+extern const EpilogueRows epilogue_avx2;
 
-const AvgpoolRow avgpool_row_avx2 = avgpool_row_with<Avx2>;
+const EpilogueRows epilogue_avx2 = epilogue_rows<Avx2>();
 
 }  // namespace bnn

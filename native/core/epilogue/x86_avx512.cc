@@ -1,10 +1,10 @@
-#include "core/epilogue/shortcut.h"
+#include "core/epilogue/rows.h"
 #include "core/simd/avx512.h"
 
 namespace bnn {
 
-extern const AvgpoolRow avgpool_row_avx512;
+extern const EpilogueRows epilogue_avx512;
 
-const AvgpoolRow avgpool_row_avx512 = avgpool_row_with<Avx512>;
+const EpilogueRows epilogue_avx512 = epilogue_rows<Avx512>();
 
 }  // namespace bnn

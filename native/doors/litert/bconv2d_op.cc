@@ -87,8 +87,7 @@ bool Bconv2dOp::prepare_output(const Graph& graph, const Node& node, Status* sta
     thresholds_ = graph.tensor(node.input(4)).ints();
     return true;
   }
-  EpilogueConstants bounds = {};
-  clamp(Activation(node.activation), &bounds);
+  const Bounds bounds = bounds_of(Activation(node.activation));
   least_ = float(k_bits_) - bounds.most;
   most_ = float(k_bits_) - bounds.least;
   const size_t channels = size_t(out_c_);

@@ -1,5 +1,7 @@
 #include "doors/litert/chain.h"
 
+#include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <new>
 
@@ -61,6 +63,8 @@ bool Planner::plan(Status* status) {
   return true;
 }
 
+// Channels that padding added are taken off. They are +1, so a filter's sum loses as many differing
+// bits as it has weights of -1 there, and its dot product loses the sum of them.
 void Planner::fill_binary(const StepMatch& match, const Step& step, int index,
                           BnnImage* image) const {
   const ConvShape& s = step.shape;
@@ -69,23 +73,23 @@ void Planner::fill_binary(const StepMatch& match, const Step& step, int index,
   const int words = words_of(channels), file_words = words32_of(file_channels);
   auto* weights = static_cast<uint64_t*>(image->constant(index, kWeights));
   const auto* filter = reinterpret_cast<const uint32_t*>(input(match, 1).ints());
-  float* scale = static_cast<float*>(image->constant(index, kScale));
-  float* bias = static_cast<float*>(image->constant(index, kBias));
   for (int o = 0; o < s.out_c; ++o) {
-    int surplus = 0;  // of the channels that padding added: +1 times their weights
+    int added = 0, negative = 0;
     for (int tap = 0; tap < taps; ++tap, filter += file_words, weights += words) {
       copy_bits(filter, 0, channels, reinterpret_cast<uint32_t*>(weights));
-      for (int c = channels; c < file_channels; ++c) {
-        surplus += filter[c / 32] >> (c % 32) & 1 ? -1 : 1;
-      }
+      for (int c = channels; c < file_channels; ++c, ++added)
+        negative += filter[c / 32] >> (c % 32) & 1;
     }
-    if (!scale) continue;
-    scale[o] = input(match, 2).floats()[o];
-    bias[o] = input(match, 3).floats()[o] + scale[o] * float(surplus);
-  }
-  if (step.integer_threshold()) {
-    std::memcpy(image->constant(index, kThreshold), input(match, 4).data,
-                constant_bytes(step, kThreshold));
+    if (step.integer_threshold()) {
+      const int64_t threshold = int64_t(input(match, 4).ints()[o]) - negative;
+      static_cast<int32_t*>(image->constant(index, kThreshold))[o] =
+          int32_t(std::max<int64_t>(threshold, INT32_MIN));
+    } else {
+      const float scale = input(match, 2).floats()[o];
+      static_cast<float*>(image->constant(index, kScale))[o] = scale;
+      static_cast<float*>(image->constant(index, kBias))[o] =
+          input(match, 3).floats()[o] + scale * float(added - 2 * negative);
+    }
   }
 }
 

@@ -40,6 +40,9 @@ bool Program::add_chain(const Graph& graph, const Steps& steps, int node, Status
   unit.chain.reset(new (std::nothrow) Chain);
   if (!chain || !unit.chain) return status->fail(Code::kNoMemory, "no memory for a chain");
   const int length = steps.chain(graph, node, chain.get(), kMostChain);
+  if (!steps.is_whole(chain[0]->input)) {
+    return status->fail(Code::kUnsupported, "more than %d steps behind each other", kMostChain);
+  }
   unit.op = Op::kOther;
   unit.input = chain[0]->input;
   unit.second = kOptionalTensor;

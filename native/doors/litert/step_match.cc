@@ -5,22 +5,23 @@
 namespace bnn::litert {
 namespace {
 
+constexpr int kMostPacked = 16;  // steps one behind the other that hand on bits alone
+
 class Matcher {
  public:
-  Matcher(const Graph& graph, StepMatch* match) : graph_(graph), match_(match) { *match = {}; }
+  Matcher(const Graph& graph, int packed, StepMatch* match)
+      : graph_(graph), packed_(packed), match_(match) {
+    *match = {};
+  }
 
   bool run(int tensor);
 
  private:
   // Takes a node into the match; returns its first input.
   int take(const Node* node);
-  // Where the match stood, to go back to.
-  int mark() const { return match_->node_count; }
-  void back_to(int mark) { match_->node_count = mark; }
-
   int take_offset(int tensor, Offset* offset);
   int take_bend(int tensor);
-  bool take_shortcut(int tensor, int* values, Shortcut* shortcut);
+  int take_shortcut(int tensor);
   bool take_body(int tensor);
   bool take_convolution(int tensor, int shortcut_of);
   bool take_binary(const Node* node, int shortcut_of);
@@ -31,6 +32,7 @@ class Matcher {
   bool set_shape(const Node& node, int in_c, int groups);
 
   const Graph& graph_;
+  const int packed_;  // steps behind this one that it hands bits to
   StepMatch* match_;
 };
 
@@ -56,15 +58,14 @@ int Matcher::take_offset(int tensor, Offset* offset) {
 
 // RPReLU, from its end; a tensor that it does not end in is given back.
 int Matcher::take_bend(int tensor) {
-  const int start = mark();
+  const StepMatch start = *match_;
   const int bent = take_offset(tensor, &match_->after);
   const Node* prelu = graph_.producer(bent, Op::kPrelu);
   const Vector slope =
       prelu ? as_vector(graph_.tensor(prelu->input(1)), graph_.tensor(bent).shape.last())
             : Vector{};
   if (!slope.data) {
-    match_->after = {};
-    back_to(start);
+    *match_ = start;
     return tensor;
   }
   match_->slope = slope;
@@ -72,45 +73,38 @@ int Matcher::take_bend(int tensor) {
   return take_offset(take(prelu), &match_->moved);
 }
 
-// What a step adds, seen as a shortcut of `values`.
-bool Matcher::take_shortcut(int tensor, int* values, Shortcut* shortcut) {
-  *values = tensor;
-  *shortcut = Shortcut::kIdentity;
+// What a step adds, as a shortcut of the tensor that is returned.
+int Matcher::take_shortcut(int tensor) {
   if (const Node* pool = graph_.producer(tensor, Op::kAveragePool2d)) {
     const Window& w = pool->window;
     const Shape& in = graph_.tensor(pool->input(0)).shape;
     const bool halves = w.height == 2 && w.width == 2 && w.stride_h == 2 && w.stride_w == 2;
     if (halves && (w.same || (in.dims[1] % 2 == 0 && in.dims[2] % 2 == 0))) {
-      *values = take(pool);
-      *shortcut = Shortcut::kAvgPool;
+      match_->step.shortcut = Shortcut::kAvgPool;
+      return take(pool);
     }
   } else if (const Node* copies = graph_.producer(tensor, Op::kConcatenation)) {
-    *values = take(copies);
-    *shortcut = Shortcut::kRepeat;
+    match_->step.shortcut = Shortcut::kRepeat;
+    return take(copies);
   }
-  return true;
+  match_->step.shortcut = Shortcut::kIdentity;
+  return tensor;
 }
 
 // The convolution and what is added to it.
 bool Matcher::take_body(int tensor) {
-  const int start = mark();
+  const StepMatch start = *match_;
   if (const Node* add = graph_.producer(tensor, Op::kAdd)) {
     take(add);
+    const StepMatch added = *match_;
     for (int side : {0, 1}) {
-      back_to(start + 1);
-      int values = kOptionalTensor;
-      match_->step.shortcut = Shortcut::kNone;
-      Shortcut shortcut = Shortcut::kNone;
-      take_shortcut(add->input(1 - side), &values, &shortcut);
-      match_->step.shortcut = shortcut;
-      if (take_convolution(add->input(side), values)) return true;
-      // What was pooled or repeated may itself be the step's input.
-      back_to(start + 1);
+      *match_ = added;
+      if (take_convolution(add->input(side), take_shortcut(add->input(1 - side)))) return true;
+      *match_ = added;  // what was pooled or repeated may itself be the step's input
       match_->step.shortcut = Shortcut::kIdentity;
       if (take_convolution(add->input(side), add->input(1 - side))) return true;
     }
-    back_to(start);
-    match_->step.shortcut = Shortcut::kNone;
+    *match_ = start;
   }
   return take_convolution(tensor, kOptionalTensor);
 }
@@ -138,8 +132,9 @@ bool Matcher::take_binary(const Node* node, int shortcut_of) {
   }
   match_->bits_in = true;
   match_->input = bits;
-  return graph_.producer(bits, Op::kBconv2d) && shortcut_of == kOptionalTensor &&
-         set_shape(*node, node->channels_in, node->groups);
+  StepMatch before;
+  return shortcut_of == kOptionalTensor && set_shape(*node, node->channels_in, node->groups) &&
+         packed_ < kMostPacked && Matcher(graph_, packed_ + 1, &before).run(bits);
 }
 
 // RESHAPE to [.., groups, c], PADV2 of c, RESHAPE back: the tensor before them, or `tensor`.
@@ -162,8 +157,12 @@ int Matcher::take_padding(int tensor, const Node& convolution) {
                     all.dims[0] == out.dims[0] && all.dims[1] == out.dims[1] &&
                     all.dims[2] == out.dims[2];
   const bool plus_one = !(*graph_.tensor(padded->input(2)).floats() < 0.0f);
-  // Where zeros are padded, the windows at the edge have fewer of the added channels than others.
-  if (!fits || !plus_one || match_->step.zero_padding) return tensor;
+  // Where zeros are padded, the windows at the edge have fewer of the added channels than others;
+  // and an activation sees the sum with them.
+  if (!fits || !plus_one || match_->step.zero_padding ||
+      match_->step.activation != Activation::kNone) {
+    return tensor;
+  }
   take(joined);
   take(padded);
   return take(parted);
@@ -172,16 +171,11 @@ int Matcher::take_padding(int tensor, const Node& convolution) {
 bool Matcher::take_input(const Node* quantize, const Node& convolution, int shortcut_of) {
   const int signs = take(quantize);
   if (graph_.tensor(signs).type != kFloat32) return false;
-  const int values = take_padding(signs, convolution);
-  const int start = mark();
-  match_->input = take_offset(values, &match_->before);
-  if (shortcut_of != kOptionalTensor && match_->input != shortcut_of) {
-    match_->before = {};
-    match_->input = values;
-    back_to(start);
-    if (values != shortcut_of) return false;
-  }
-  return set_shape(convolution, graph_.tensor(match_->input).shape.last(), convolution.groups);
+  match_->input = take_padding(signs, convolution);
+  // An offset belongs to the threshold, unless the shortcut has it, too.
+  if (match_->input != shortcut_of) match_->input = take_offset(match_->input, &match_->before);
+  return (shortcut_of == kOptionalTensor || match_->input == shortcut_of) &&
+         set_shape(convolution, graph_.tensor(match_->input).shape.last(), convolution.groups);
 }
 
 // A pool or a linear layer.
@@ -240,7 +234,7 @@ bool Matcher::run(int tensor) {
 }  // namespace
 
 bool match_step(const Graph& graph, int tensor, StepMatch* match) {
-  return Matcher(graph, match).run(tensor);
+  return Matcher(graph, 0, match).run(tensor);
 }
 
 }  // namespace bnn::litert

@@ -41,7 +41,8 @@ struct StepMatch {
   const Node* nodes[kMostNodes];  // all of them, the anchor among them
 };
 
-// False: no step ends in this tensor.
+// False: no step ends in this tensor. A step that reads bits is one only behind another one: so the
+// steps before it are looked at, too, as far as they hand on bits alone.
 bool match_step(const Graph& graph, int tensor, StepMatch* match);
 
 }  // namespace bnn::litert
