@@ -6,10 +6,11 @@
 
 namespace bnn::litert {
 
-// ADD or SUB of a constant, 2x2 AVERAGE_POOL_2D, CONCATENATION of copies, RESHAPE, PADV2.
-bool is_float_op(Op op);
+// Whether a usable node is one of those: ADD or SUB of a constant, AVERAGE_POOL_2D, CONCATENATION
+// of copies, RESHAPE, PADV2. (RELU, PRELU and the ADD of a shortcut are the end of a step.)
+bool is_float_op(const Graph& graph, const Node& node);
 
-// A usable node of those; in, out: float32 of its shapes.
+// in, out: float32 of its shapes.
 void run_float_op(const Graph& graph, const Node& node, const float* in, float* out);
 
 }  // namespace bnn::litert

@@ -30,7 +30,7 @@ bool Steps::find(const Graph& graph, const int* outputs, int count, Status* stat
       if (readers_[input] > 1 || graph.tensor(input).producer < 0) whole_[input] = true;
     }
     if (!alone) continue;
-    if (!is_ours(node.op) && !is_float_op(node.op)) {
+    if (!is_ours(node.op) && !is_float_op(graph, node)) {
       return status->fail(Code::kUnsupported, "node %d is in no step of the engine", node.index);
     }
     whole_[node.output] = true;
