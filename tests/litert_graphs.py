@@ -152,7 +152,9 @@ class Maker:
         shape = self.shape(y)
         if self.chance(60):
             y = self.offset(y)
-        if self.chance(90):
+        if self.chance(20):
+            y = self.builtin(OPERATOR.RELU, [y], shape)
+        elif self.chance(90):
             slope = (0.5 * self.rng.integers(-1, 3, shape[-1])).astype(np.float32).reshape(1, 1, -1)
             y = self.builtin(OPERATOR.PRELU, [y, self.constant(slope)], shape)
         return self.offset(y) if self.chance(60) else y
@@ -195,7 +197,8 @@ class Maker:
             added = self.shortcut(x, self.shape(y))
             if added is not None:
                 inputs = [y, added] if self.chance(70) else [added, y]
-                y = self.builtin(OPERATOR.ADD, inputs, self.shape(y), OPTIONS.AddOptions)
+                relu = {"activation": (0, "int8", tflite.ActivationFunctionType.RELU)} if self.chance(15) else {}
+                y = self.builtin(OPERATOR.ADD, inputs, self.shape(y), OPTIONS.AddOptions, **relu)
         self.floats.append(self.bend(y) if self.chance(60) else y)
 
     def convolve(self) -> None:

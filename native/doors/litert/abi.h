@@ -30,6 +30,7 @@ enum TfLiteBuiltin : int {
   kBuiltinConcatenation = 2,
   kBuiltinConv2d = 3,
   kBuiltinFullyConnected = 9,
+  kBuiltinRelu = 19,
   kBuiltinReshape = 22,
   kBuiltinCustom = 32,
   kBuiltinMean = 40,

@@ -7,6 +7,7 @@
 namespace bnn::litert {
 namespace {
 
+// Of two inputs.
 bool is_elementwise(Op op) { return op == Op::kAdd || op == Op::kSub || op == Op::kPrelu; }
 
 float elementwise(Op op, float a, float b) {
@@ -22,6 +23,10 @@ void run_elementwise(Op op, const Vector& vector, size_t rows, int channels, con
       *out++ = elementwise(op, *in++, second ? *second++ : vector.at(c));
     }
   }
+}
+
+void run_relu(size_t count, const float* in, float* out) {
+  for (size_t i = 0; i < count; ++i) out[i] = std::max(in[i], 0.0f);
 }
 
 void run_average_pool(const Window& window, const Shape& in_shape, const Shape& out_shape,
@@ -68,8 +73,8 @@ void run_pad(const Shape& in_shape, const Shape& out_shape, const int32_t* pads,
 }  // namespace
 
 bool is_float_op(Op op) {
-  return is_elementwise(op) || op == Op::kAveragePool2d || op == Op::kConcatenation ||
-         op == Op::kReshape || op == Op::kPadV2;
+  return is_elementwise(op) || op == Op::kRelu || op == Op::kAveragePool2d ||
+         op == Op::kConcatenation || op == Op::kReshape || op == Op::kPadV2;
 }
 
 int second_input(const Graph& graph, const Node& node) {
@@ -85,8 +90,12 @@ void run_float_op(const Graph& graph, const Node& node, const float* in, const f
     case Op::kAdd:
     case Op::kSub:
     case Op::kPrelu:
-      return run_elementwise(node.op, as_vector(graph.tensor(node.input(1)), from.last()),
-                             from.rows(), from.last(), in, second, out);
+      run_elementwise(node.op, as_vector(graph.tensor(node.input(1)), from.last()), from.rows(),
+                      from.last(), in, second, out);
+      if (node.activation == kRelu) run_relu(to.elements(), out, out);
+      return;
+    case Op::kRelu:
+      return run_relu(to.elements(), in, out);
     case Op::kAveragePool2d:
       return run_average_pool(node.window, from, to, in, out);
     case Op::kConcatenation:

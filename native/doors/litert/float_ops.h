@@ -7,7 +7,7 @@
 
 namespace bnn::litert {
 
-// ADD, SUB, PRELU, 2x2 AVERAGE_POOL_2D, CONCATENATION of copies, RESHAPE, PADV2.
+// ADD, SUB, PRELU, RELU, AVERAGE_POOL_2D, CONCATENATION of copies, RESHAPE, PADV2.
 bool is_float_op(Op op);
 
 // The second tensor that an ADD, SUB or PRELU reads, when it is no constant for each channel; else,

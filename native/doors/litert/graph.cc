@@ -59,9 +59,9 @@ int Window::pad_left(int in_w) const { return pad_before(in_w, width, stride_w, 
 
 const char* op_name(const Node& node) {
   constexpr const char* kNames[] = {
-      "other",   "LceQuantize", "LceDequantize",   "LceBconv2d",    "LceBMaxPool2d", "ADD",
-      "SUB",     "PRELU",       "AVERAGE_POOL_2D", "CONCATENATION", "RESHAPE",       "PADV2",
-      "CONV_2D", "MEAN",        "FULLY_CONNECTED"};
+      "other", "LceQuantize", "LceDequantize", "LceBconv2d",      "LceBMaxPool2d", "ADD",
+      "SUB",   "PRELU",       "RELU",          "AVERAGE_POOL_2D", "CONCATENATION", "RESHAPE",
+      "PADV2", "CONV_2D",     "MEAN",          "FULLY_CONNECTED"};
   return kNames[int(node.op)];
 }
 

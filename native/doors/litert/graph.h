@@ -22,6 +22,7 @@ enum class Op : uint8_t {
   kAdd,
   kSub,
   kPrelu,
+  kRelu,
   kAveragePool2d,
   kConcatenation,
   kReshape,

@@ -83,7 +83,10 @@ void read_bmaxpool2d(Options* options, Node* node) {
 // Builtin operators: op stays kOther where the options are not ours.
 void read_elementwise(const TfLiteNode& from, Op op, Node* node) {
   const auto* params = static_cast<const TfLiteElementwiseParams*>(from.builtin_data);
-  if (params && params->activation == kNoActivation) node->op = op;
+  if (!params) return;
+  node->activation = params->activation;
+  const bool bends = op == Op::kAdd && node->activation == kRelu;
+  if (bends || node->activation == kNoActivation) node->op = op;
 }
 
 void read_pool(const TfLiteNode& from, Node* node) {
@@ -133,6 +136,9 @@ void read_builtin(int code, const TfLiteNode& from, Node* node) {
       return read_elementwise(from, Op::kSub, node);
     case kBuiltinPrelu:
       node->op = Op::kPrelu;
+      return;
+    case kBuiltinRelu:
+      node->op = Op::kRelu;
       return;
     case kBuiltinAveragePool2d:
       return read_pool(from, node);

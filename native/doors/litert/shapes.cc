@@ -166,12 +166,21 @@ bool check_bconv2d(const Graph& graph, Node* node, Shape* output, Status* status
   return true;
 }
 
-// Both of one shape, or the second a constant for each channel.
+// Both of one shape, or the second a constant for each channel; with an activation tensors alone.
 bool check_elementwise(const Graph& graph, const Node& node, Shape* output) {
   const Tensor *a = input_of(graph, node, 0), *b = input_of(graph, node, 1);
   if (node.input_count != 2 || !a || !b || a->type != kFloat32 || b->type != kFloat32) return false;
   *output = a->shape;
-  return a->shape.rank > 0 && (a->shape == b->shape || as_vector(*b, a->shape.last()).data);
+  const bool constant = as_vector(*b, a->shape.last()).data;
+  if (constant && node.activation != kNoActivation) return false;
+  return a->shape.rank > 0 && (constant || a->shape == b->shape);
+}
+
+bool check_relu(const Graph& graph, const Node& node, Shape* output) {
+  const Tensor* in = input_of(graph, node, 0);
+  if (node.input_count != 1 || !in || in->type != kFloat32 || in->shape.rank < 1) return false;
+  *output = in->shape;
+  return true;
 }
 
 bool check_average_pool(const Graph& graph, const Node& node, Shape* output, Status* status) {
@@ -290,6 +299,8 @@ bool check(const Graph& graph, Node* node, Shape* output, Status* status) {
     case Op::kSub:
     case Op::kPrelu:
       return check_elementwise(graph, *node, output);
+    case Op::kRelu:
+      return check_relu(graph, *node, output);
     case Op::kAveragePool2d:
       return check_average_pool(graph, *node, output, status);
     case Op::kConcatenation:

@@ -5,6 +5,9 @@
 namespace bnn::litert {
 namespace {
 
+constexpr float kZero = 0.0f;
+constexpr Vector kFlat = {&kZero, true};  // the slope of RELU
+
 constexpr int kMostPacked = 16;  // steps one behind the other that hand on bits alone
 
 class Matcher {
@@ -61,16 +64,18 @@ int Matcher::take_bend(int tensor) {
   const StepMatch start = *match_;
   const int bent = take_offset(tensor, &match_->after);
   const Node* prelu = graph_.producer(bent, Op::kPrelu);
-  const Vector slope =
-      prelu ? as_vector(graph_.tensor(prelu->input(1)), graph_.tensor(bent).shape.last())
-            : Vector{};
-  if (!slope.data) {
+  const Node* relu = graph_.producer(bent, Op::kRelu);
+  if (prelu) {
+    match_->slope = as_vector(graph_.tensor(prelu->input(1)), graph_.tensor(bent).shape.last());
+  } else if (relu) {
+    match_->slope = kFlat;
+  }
+  if (!match_->slope.data) {
     *match_ = start;
     return tensor;
   }
-  match_->slope = slope;
   match_->step.rprelu = true;
-  return take_offset(take(prelu), &match_->moved);
+  return take_offset(take(prelu ? prelu : relu), &match_->moved);
 }
 
 // What a step adds, as a shortcut of the tensor that is returned.
@@ -96,6 +101,11 @@ bool Matcher::take_body(int tensor) {
   const StepMatch start = *match_;
   if (const Node* add = graph_.producer(tensor, Op::kAdd)) {
     take(add);
+    if (add->activation == kRelu) {
+      if (match_->step.rprelu) return false;
+      match_->slope = kFlat;
+      match_->step.rprelu = true;
+    }
     const StepMatch added = *match_;
     for (int side : {0, 1}) {
       *match_ = added;

@@ -2,9 +2,10 @@
 //
 //   x ─ SUB t ─ [pad groups] ─ LceQuantize ─ LceBconv2d ─ ADD shortcut(x) ─ SUB ─ PRELU ─ ADD ─ y
 //
-// Everything but the convolution may be missing; SUB of a constant may be ADD. shortcut(x) is x
-// itself, a 2x2 AVERAGE_POOL_2D or a CONCATENATION of copies. A CONV_2D with the same end, MEAN
-// over the pixels and FULLY_CONNECTED are steps, too.
+// Everything but the convolution may be missing; SUB of a constant may be ADD, and RELU, on its own
+// or in the ADD of the shortcut, is a PRELU of slope 0. shortcut(x) is x itself, a 2x2
+// AVERAGE_POOL_2D or a CONCATENATION of copies. A CONV_2D with the same end, MEAN over the pixels
+// and FULLY_CONNECTED are steps, too.
 //
 // Groups of fewer than 32 channels, padded in the file because Larq Compute Engine must have them
 // so, are seen without their padding.
