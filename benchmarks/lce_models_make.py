@@ -3,8 +3,9 @@
     argv    a folder; then names, or all. Models that are there already stay.
 
 larq-zoo's architectures, and a binary MobileNet of grouped convolutions, with random weights. Batch norms have the
-statistics of 16 random images, and those behind binary convolutions a quarter of their weight: in networks of plain
-noise a single sign that rounding flips in the first layer changes every answer, in LCE's interpreter as well.
+statistics of 16 random images, and those behind a binary convolution a gamma so small that one flipped sign flips half
+a sign in the next layer. Else answers would be chaos: what the last bit of the first layer flips grows tenfold in every
+layer, in LCE's interpreter as well, and no answer could be compared.
 """
 
 import os
@@ -21,7 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 SEED, IMAGES, SIZE = 1, 16, 224
-BRANCH = 0.25  # gamma of batch norms behind binary convolutions
+FLIPS = 0.5  # signs that a flipped sign flips in the next layer, about
 
 
 def grouped():
@@ -70,7 +71,8 @@ def make(name):
             layer.momentum = 0.0  # its statistics are those of the next batch
             before = layer.inbound_nodes[0].inbound_layers
             if isinstance(before, larq.layers.QuantConv2D) and layer.scale:
-                layer.gamma.assign(layer.gamma * BRANCH)
+                fan_in = np.prod(before.kernel.shape[:-1])
+                layer.gamma.assign(layer.gamma * FLIPS / np.sqrt(fan_in))
     images = np.random.default_rng(SEED).uniform(-1, 1, (IMAGES, SIZE, SIZE, 3)).astype(np.float32)
     model(images, training=True)
     return lce.convert_keras_model(model)
