@@ -138,7 +138,9 @@ def predicted(data: Json | None) -> list[str]:
 
 def made(folder: Path) -> str:
     """What belongs between the markers."""
-    lines = ["", "### Measured, x86", "", *measured(folder), ""]
+    lines = ["", "### Measured, x86: Zen 5", "", *measured(folder), ""]
+    if (zen4 := read(folder / "zen4" / "kernels.json")) is not None:
+        lines += ["### Measured, x86: Zen 4", "", source("avx512", zen4), *table({"avx512": zen4}, full=True), ""]
     lines += ["### Predicted, NEON (llvm-mca, no measurements)", "", *predicted(read(folder / "mca.json")), ""]
     return "\n".join(lines)
 
