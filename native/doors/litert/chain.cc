@@ -81,7 +81,8 @@ void Planner::fill_binary(const StepMatch& match, const Step& step, int index,
     }
     if (!scale) continue;
     scale[o] = input(match, 2).floats()[o];
-    bias[o] = input(match, 3).floats()[o] + scale[o] * float(surplus);
+    bias[o] = input(match, 3).floats()[o];
+    if (surplus) bias[o] += scale[o] * float(surplus);
   }
   if (step.integer_threshold()) {
     std::memcpy(image->constant(index, kThreshold), input(match, 4).data,

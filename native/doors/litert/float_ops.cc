@@ -60,9 +60,19 @@ void run_pad(const Shape& in_shape, const Shape& out_shape, const int32_t* pads,
 
 }  // namespace
 
-bool is_float_op(Op op) {
-  return op == Op::kAdd || op == Op::kSub || op == Op::kAveragePool2d || op == Op::kConcatenation ||
-         op == Op::kReshape || op == Op::kPadV2;
+bool is_float_op(const Graph& graph, const Node& node) {
+  switch (node.op) {
+    case Op::kAdd:
+    case Op::kSub:
+      return as_vector(graph.tensor(node.input(1)), graph.tensor(node.output).shape.last()).data;
+    case Op::kAveragePool2d:
+    case Op::kConcatenation:
+    case Op::kReshape:
+    case Op::kPadV2:
+      return true;
+    default:
+      return false;
+  }
 }
 
 void run_float_op(const Graph& graph, const Node& node, const float* in, float* out) {

@@ -6,10 +6,11 @@
 
 namespace bnn::litert {
 
-// ADD or SUB of a constant, 2x2 AVERAGE_POOL_2D, CONCATENATION of copies, RESHAPE, PADV2.
-bool is_float_op(Op op);
+// Whether a usable node is an ADD or SUB of a constant, an AVERAGE_POOL_2D, a CONCATENATION of
+// copies, a RESHAPE or a PADV2.
+bool is_float_op(const Graph& graph, const Node& node);
 
-// A usable node of those; in, out: float32 of its shapes.
+// Runs one of those; in, out: float32 of its shapes.
 void run_float_op(const Graph& graph, const Node& node, const float* in, float* out);
 
 }  // namespace bnn::litert

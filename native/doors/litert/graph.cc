@@ -73,7 +73,7 @@ const char* op_name(const Node& node) {
 }
 
 void Graph::read_tensor(const TfLiteTensor& from, Tensor* to) const {
-  *to = {from.type, {-1, {}}, from.params.scale, from.params.zero_point, nullptr, -1};
+  *to = {from.type, {-1, {}}, from.params.scale, from.params.zero_point, nullptr, -1, false};
   if (!from.dims || from.dims->size < 0 || from.dims->size > kMaxRank) return;
   Shape shape = {from.dims->size, {}};
   size_t elements = 1;
@@ -137,7 +137,12 @@ void Graph::work_out(TfLiteContext* context, Refusal refuse) {
     Node* node = &nodes_[i];
     Status why;
     Shape output = {};
-    node->usable = node->op != Op::kOther && check_node(*this, node, &output, &why);
+    for (int k = 0; k < node->input_count; ++k) {
+      if (is_tensor(node->inputs[k])) tensors_[node->inputs[k]].touched = true;
+    }
+    node->usable =
+        node->op != Op::kOther && is_new(*node, &why) && check_node(*this, node, &output, &why);
+    if (is_tensor(node->output)) tensors_[node->output].touched = true;
     if (node->usable) {
       tensors_[node->output].shape = output;
       tensors_[node->output].producer = i;
@@ -145,6 +150,13 @@ void Graph::work_out(TfLiteContext* context, Refusal refuse) {
       refuse(context, *node, why.message);
     }
   }
+}
+
+// Whether a node's output is nobody else's, and comes before all that read it.
+bool Graph::is_new(const Node& node, Status* status) const {
+  const Tensor& output = tensors_[node.output];
+  if (!output.touched && !output.data) return true;
+  return status->fail(Code::kMalformed, "its output, tensor %d, is there before", node.output);
 }
 
 const Node* Graph::producer(int tensor, Op op) const {

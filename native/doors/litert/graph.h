@@ -49,7 +49,8 @@ struct Tensor {
   float scale;
   int32_t zero_point;
   const void* data;  // of a constant, as long as the shape says; else null
-  int producer;      // a node of the graph, -1: none
+  int producer;      // a usable node of the graph, before all that read it; -1: none
+  bool touched;      // some node reads or computes it
 
   const float* floats() const {
     return type == kFloat32 ? static_cast<const float*>(data) : nullptr;
@@ -74,7 +75,8 @@ struct Window {
 
 struct Node {
   Op op;
-  bool usable;  // whether all that it needs is there and fits; nobody looks at others
+  bool usable;  // whether all that it needs is there and fits, and its output is new; nobody looks
+                // at others
   int index;    // the runtime's number
   int input_count, inputs[kMaxInputs], output;  // tensors; kOptionalTensor: none
   Window window;                                // convolutions and pools
@@ -113,6 +115,7 @@ class Graph {
   const Node* producer(int tensor, Op op) const;
 
  private:
+  bool is_new(const Node& node, Status* status) const;
   void read_tensor(const TfLiteTensor& from, Tensor* to) const;
   bool read_node(TfLiteContext* context, int index, Refusal refuse, Node* node, Status* status);
 
@@ -123,7 +126,7 @@ class Graph {
 };
 
 // 32-bit words of packed channels, as the files have them.
-inline int words32_of(int channels) { return (channels + 31) / 32; }
+inline int words32_of(int channels) { return channels / 32 + (channels % 32 != 0); }
 
 // The name by which messages call a node.
 const char* op_name(const Node& node);

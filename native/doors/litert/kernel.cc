@@ -37,6 +37,7 @@ class Kernel {
   int output_count_ = 0;
   std::unique_ptr<int[]> outputs_;
   std::unique_ptr<Program> program_;
+  int threads_ = 1;  // of the program; the delegate's may be more by now
 };
 
 bool Kernel::read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status) {
@@ -54,8 +55,9 @@ bool Kernel::prepare(TfLiteContext* context, Status* status) {
   program_.reset(new (std::nothrow) Program);
   if (!program_) return status->fail(Code::kNoMemory, "no memory for a program");
   graph_.work_out(context, refuse);
-  return delegate_->open(*context, &options, status) &&
-         program_->build(graph_, outputs_.get(), output_count_, options, status) &&
+  if (!delegate_->open(*context, &options, status)) return false;
+  threads_ = options.threads;
+  return program_->build(graph_, outputs_.get(), output_count_, options, status) &&
          resize_outputs(context, status);
 }
 
@@ -76,7 +78,7 @@ bool Kernel::resize_outputs(TfLiteContext* context, Status* status) {
 
 bool Kernel::invoke(TfLiteContext* context, Status* status) {
   const Locked locked(delegate_->one_at_a_time());
-  return program_->run(context->tensors, delegate_->crew(), status);
+  return program_->run(context->tensors, threads_ > 1 ? delegate_->crew() : nullptr, status);
 }
 
 // What the runtime calls. A kernel that could not be read is null.

@@ -84,15 +84,14 @@ bool check_groups(const Tensor& filter, Node* node, Status* status) {
   const int channels = node->channels_in, words = filter.shape.last();
   const int out = filter.shape.dims[0];
   if (node->groups == 0) {
-    const int all = words32_of(channels);
-    node->groups = all % words ? 0 : all / words;
-    if (node->groups == 0 || channels % node->groups ||
-        (node->groups > 1 && channels / node->groups % 32)) {
+    const int all = words32_of(channels), groups = all % words ? 0 : all / words;
+    if (groups == 0 || channels % groups || (groups > 1 && channels / groups % 32)) {
       return status->fail(Code::kMalformed,
                           "a filter of %d words does not part %d channels into groups of whole "
                           "words",
                           words, channels);
     }
+    node->groups = groups;
   }
   const int groups = node->groups;
   if (channels % groups || out % groups || words != words32_of(channels / groups)) {
@@ -311,6 +310,7 @@ bool check(const Graph& graph, Node* node, Shape* output, Status* status) {
 }  // namespace
 
 bool check_node(const Graph& graph, Node* node, Shape* output, Status* status) {
+  if (!is_ours(node->op) && graph.tensor(node->output).type != kFloat32) return false;
   if (!check(graph, node, output, status)) return false;
   if (output->elements() * sizeof(float) <= kMostBytes) return true;
   return status->fail(Code::kUnsupported, "its output has more than 2^31 bytes");

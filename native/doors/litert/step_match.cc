@@ -1,6 +1,7 @@
 #include "doors/litert/step_match.h"
 
 #include <initializer_list>
+#include <new>
 
 namespace bnn::litert {
 namespace {
@@ -132,6 +133,7 @@ bool Matcher::take_binary(const Node* node, int shortcut_of) {
   match_->step.kind = StepKind::kBconv2d;
   match_->step.activation = Activation(node->activation);
   match_->step.zero_padding = node->window.same && !node->pads_with_one;
+  match_->bits_in = false;
   const int bits = take(node);
   if (const Node* quantize = graph_.producer(bits, Op::kQuantize)) {
     return take_input(quantize, *node, shortcut_of);
@@ -173,6 +175,7 @@ bool Matcher::take_input(const Node* quantize, const Node& convolution, int shor
   const int signs = take(quantize);
   if (graph_.tensor(signs).type != kFloat32) return false;
   const int values = take_padding(signs, convolution);
+  if (values == signs && graph_.tensor(signs).shape.last() != convolution.channels_in) return false;
   const int start = mark();
   match_->input = take_offset(values, &match_->before);
   if (shortcut_of != kOptionalTensor && match_->input != shortcut_of) {
@@ -239,8 +242,17 @@ bool Matcher::run(int tensor) {
 
 }  // namespace
 
-bool match_step(const Graph& graph, int tensor, StepMatch* match) {
-  return Matcher(graph, match).run(tensor);
+bool StepMatches::find(const Graph& graph, Status* status) {
+  const size_t nodes = size_t(graph.nodes());
+  found_.reset(new (std::nothrow) bool[nodes]());
+  matches_.reset(new (std::nothrow) StepMatch[nodes]);
+  if (!found_ || !matches_) return status->fail(Code::kNoMemory, "no memory for %zu steps", nodes);
+  for (int i = 0; i < graph.nodes(); ++i) {
+    StepMatch* match = &matches_[i];
+    found_[i] = graph.node(i).usable && Matcher(graph, match).run(graph.node(i).output) &&
+                (!match->bits_in || found_[graph.tensor(match->input).producer]);
+  }
+  return true;
 }
 
 }  // namespace bnn::litert
