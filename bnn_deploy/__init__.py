@@ -23,6 +23,19 @@ def onnx_library_path() -> Path:
     return _library("libbnn_onnxruntime.so")
 
 
+def litert_library_path() -> Path:
+    """The delegate with which stock LiteRT runs an exported .tflite, or LCE's own, at the engine's speed.
+
+    Raises:
+        RuntimeUnavailable: it is not installed.
+
+    Example:
+        >>> delegate = load_delegate(str(bnn_deploy.litert_library_path()))             # doctest: +SKIP
+        >>> interpreter = Interpreter("model.tflite", experimental_delegates=[delegate])    # doctest: +SKIP
+    """
+    return _library("libbnn_litert.so")
+
+
 def native_folder() -> Path:
     """Where the compiled parts of this package are installed.
 
