@@ -188,6 +188,12 @@ bool Interpreter::allocate() {
     tensors_[i].data = nullptr;
     bytes_[i].reset();
   }
+  for (int input : model_.inputs) {
+    size_t bytes = 0;
+    if (bytes_for(tensors_[size_t(input)], most_bytes_, &bytes)) continue;
+    report("no memory for an input");
+    return false;
+  }
   for (int index : plan_) {
     Operator& op = *operators_[size_t(index)];
     if (op.registration.prepare && op.registration.prepare(&context_, &op.node) != kTfLiteOk) {
@@ -347,14 +353,17 @@ TfLiteStatus Interpreter::resize_tensor(TfLiteContext* context, TfLiteTensor* te
     return kTfLiteError;
   }
   const size_t index = size_t(tensor - self->tensors_.data());
+  TfLiteTensor resized = *tensor;
+  resized.dims = taken.get();
+  resized.data = nullptr;
+  if (!bytes_for(resized, self->most_bytes_, &resized.bytes)) {
+    self->report("no memory for a tensor");
+    return kTfLiteError;
+  }
+  *tensor = resized;
   self->dims_[index] = std::move(taken);
-  tensor->dims = self->dims_[index].get();
-  tensor->data = nullptr;
   self->bytes_[index].reset();
-  if (bytes_for(*tensor, self->most_bytes_, &tensor->bytes)) return kTfLiteOk;
-  tensor->bytes = 0;
-  self->report("no memory for a tensor");
-  return kTfLiteError;
+  return kTfLiteOk;
 }
 
 }  // namespace bnn::litert

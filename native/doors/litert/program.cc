@@ -83,8 +83,11 @@ bool Program::run(const TfLiteTensor* tensors, Crew* crew, Status* status) {
   const auto place = [&](int index, const Tensor& expected) -> void* {
     if (inner_[index]) return inner_[index];
     const TfLiteTensor& tensor = tensors[index];
-    if (tensor.data && tensor.bytes >= bytes_of(expected)) return tensor.data;
-    status->fail(Code::kUnsupported, "tensor %d has another size than when it was prepared", index);
+    const size_t alignment = expected.type == kFloat32 || expected.type == kInt32 ? 4 : 1;
+    const bool aligned = reinterpret_cast<uintptr_t>(tensor.data) % alignment == 0;
+    if (tensor.data && aligned && tensor.bytes >= bytes_of(expected)) return tensor.data;
+    status->fail(Code::kUnsupported, "tensor %d is %s", index,
+                 aligned ? "of another size than when it was prepared" : "not aligned");
     return nullptr;
   };
   for (int i = 0; i < count_; ++i) {

@@ -324,6 +324,7 @@ bool network_model(const BnnFile& file, SmallGroups small_groups, int batch, Net
 void fill_inputs(const Model& model, uint64_t seed, Interpreter* runtime) {
   for (int index : model.inputs) {
     const TfLiteTensor& input = runtime->tensor(index);
+    if (input.allocation_type == kMmapRo) continue;
     if (input.type == kFloat32) {
       invent_values(seed, input.bytes / sizeof(float), static_cast<float*>(input.data));
     } else {

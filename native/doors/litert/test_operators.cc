@@ -10,6 +10,8 @@
 namespace bnn::litert {
 namespace {
 
+constexpr int kMostMacs = 1 << 19;  // of a convolution: plain loops take milliseconds
+
 int pick(std::initializer_list<int> values, SplitMix64* random) {
   return values.begin()[random->below(values.size())];
 }
@@ -42,13 +44,16 @@ Model bconv2d_model(SplitMix64* random) {
                                    : pick({1, 2, 3, 8, 16, 31, 32, 33, 40, 64, 65, 96}, random);
   const int outputs = groups * pick({1, 2, 5, 8, 16, 33}, random), batch = draw(1, 3, random);
   Axis y, x;
+  int k_bits, pixels;
   do {
     const bool same = random->below(2);
     for (Axis* axis : {&y, &x}) {
       *axis = {draw(1, 9, random), pick({1, 2, 3, 3, 5, 7}, random), draw(1, 3, random),
                pick({1, 1, 1, 2, 3}, random), same};
     }
-  } while (y.out() < 1 || x.out() < 1);
+    k_bits = y.window * x.window * channels;
+    pixels = batch * y.out() * x.out();
+  } while (pixels < 1 || pixels * outputs * k_bits > kMostMacs);
   FlexOptions options = {{"channels_in", channels * groups},
                          {"dilation_height_factor", y.dilation},
                          {"dilation_width_factor", x.dilation},
@@ -58,7 +63,6 @@ Model bconv2d_model(SplitMix64* random) {
                          {"stride_height", y.stride},
                          {"stride_width", x.stride}};
   if (own) options["groups"] = groups;
-  const int k_bits = y.window * x.window * channels;
   const TfLiteType type = TfLiteType(pick({kFloat32, kInt32, kInt8}, random));
   ModelWriter writer;
   const int input = writer.tensor(kInt32, {batch, y.size, x.size, words32_of(channels * groups)});
