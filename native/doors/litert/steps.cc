@@ -13,15 +13,17 @@ bool Steps::find(const Graph& graph, const int* outputs, int count, Status* stat
   readers_.reset(new (std::nothrow) int[tensors]());
   if (!whole_ || !readers_) return status->fail(Code::kNoMemory, "no memory for tensors");
   if (!matches_.find(graph, status)) return false;
+  for (int i = 0; i < graph.nodes(); ++i) {  // a claimed node was usable; shapes change
+    if (graph.node(i).usable) continue;
+    return status->fail(Code::kUnsupported, "node %d does not fit the shapes of its inputs",
+                        graph.node(i).index);
+  }
   for (int i = 0; i < count; ++i) {
     if (graph.is_tensor(outputs[i])) whole_[outputs[i]] = true;
   }
   for (int i = graph.nodes() - 1; i >= 0; --i) {  // whoever reads a tensor comes before its maker
     const Node& node = graph.node(i);
-    if (!graph.is_tensor(node.output) || !(whole_[node.output] || readers_[node.output])) continue;
-    if (!node.usable) {
-      return status->fail(Code::kUnsupported, "node %d does not fit its inputs", node.index);
-    }
+    if (!whole_[node.output] && !readers_[node.output]) continue;
     const StepMatch* match = matches_.of(i);
     const bool alone = is_alone(graph, i);
     if (match && (!alone || readers_[node.output])) {

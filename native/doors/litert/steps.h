@@ -10,8 +10,8 @@ namespace bnn::litert {
 
 class Steps {
  public:
-  // outputs: the tensors that must be there in the end. False: no memory, or a node that they need
-  // cannot be run.
+  // outputs: the tensors that must be there in the end. False: no memory, or a node that cannot
+  // be run.
   bool find(const Graph& graph, const int* outputs, int count, Status* status);
 
   // Whether a tensor of the graph is computed and whole.
