@@ -1,5 +1,6 @@
 // The delegate under a pretended runtime: networks, single operators, inner tensors, sizes that
 // change, threads, and what it refuses.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -434,6 +435,22 @@ void test_malformed_options() {
   }
 }
 
+// A node whose output has another type, or is some other node's, is the runtime's.
+void test_malformed_outputs() {
+  const Plugin delegate = plugin("1");
+  const Case whole(odd_steps(), SmallGroups::kNative, 1);
+  Model typed = whole.network.model, twice = typed, backwards = typed;
+  typed.tensors[size_t(whole.network.steps[1])].type = kInt8;
+  twice.nodes.push_back(twice.nodes.back());
+  std::reverse(backwards.nodes.begin(), backwards.nodes.end());
+  for (const Model& model : {typed, twice, backwards}) {
+    Interpreter runtime(model, 1);
+    check(runtime.apply(delegate.get()), runtime.messages().c_str());
+    check(runtime.left() > 0, "a node is left");
+    check(invoke(model, &runtime) || !runtime.messages().empty(), "runs, or says why not");
+  }
+}
+
 }  // namespace
 }  // namespace bnn::litert
 
@@ -453,5 +470,6 @@ int main() {
   test_a_delegate_is_shared();
   test_a_node_is_left();
   test_malformed_options();
+  test_malformed_outputs();
   return bnn::finish();
 }
