@@ -53,10 +53,10 @@ def session(model: bytes, library: Path | None, threads: int = 1) -> onnxruntime
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def litert(model: bytes) -> Callable[[Floats], Floats]:
-    """One call of stock LiteRT with our delegate, one thread."""
-    delegate = load_delegate(str(bnn_deploy.litert_library_path()), {"threads": "1"})
-    interpreter = Interpreter(model_content=model, experimental_delegates=[delegate], num_threads=1)
+def litert(model: bytes, threads: int = 1) -> Callable[[Floats], Floats]:
+    """One call of stock LiteRT with our delegate."""
+    delegate = load_delegate(str(bnn_deploy.litert_library_path()), {"threads": str(threads)})
+    interpreter = Interpreter(model_content=model, experimental_delegates=[delegate], num_threads=threads)
     interpreter.allocate_tensors()
     image, logits = (entry[0]["index"] for entry in (interpreter.get_input_details(), interpreter.get_output_details()))
 

@@ -4,6 +4,8 @@ bnn_fuzz    any bytes as a network: refused with a message, or loaded and run, t
 layers_fuzz any bytes as a plan of `bnn-board layers`: refused, or each step compared with the scalar kernels and run
 onnx_fuzz   any bytes as nodes of an .onnx file, some damaged, in the library for ONNX Runtime: refused, or the engine's
             answer
+litert_fuzz any bytes as nodes of a .tflite file, some damaged, in the delegate for LiteRT: refused, or the engine's
+            answer, of a single operator that of plain loops
 
 Mutations know the format (native/fuzz/mutate.cc); an input does the same each time. Each target starts from its
 corpus, native/fuzz/corpus, and continues where the last run stopped (runs/fuzz). A finding ends the run with exit code
@@ -32,7 +34,7 @@ from common import HERE, Json, commit, progress, write_results
 
 from bnn_deploy.settings import read_json
 
-TARGETS = ("bnn_fuzz", "layers_fuzz", "onnx_fuzz")
+TARGETS = ("bnn_fuzz", "layers_fuzz", "onnx_fuzz", "litert_fuzz")
 CORPUS = HERE.parent / "native" / "fuzz" / "corpus"
 MAX_BYTES = 4096
 SLICE_S = 600  # figures are written this often

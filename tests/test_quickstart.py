@@ -37,7 +37,8 @@ def test_the_road(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 <= winner["test_accuracy"] <= 1
     assert [row["name"] for row in summary["baselines"]] == ["float-twin", "uniform", "random"]
     assert all(row["how"] and row["latency_measured_ns"] > 0 for row in summary["baselines"])
-    assert [row["runtime"] for row in summary["parity"]] == ["torch", "engine", "onnxruntime", "onnxruntime+bnn", "lce"]
+    runtimes = ["torch", "engine", "onnxruntime", "onnxruntime+bnn", "lce", "litert+bnn"]
+    assert [row["runtime"] for row in summary["parity"]] == runtimes
     for row in summary["parity"]:
         assert (row["images"], row["sums_wrong"]) == (377, 0)
         assert row["top1_agreement"] > 0.9

@@ -5,10 +5,6 @@
 namespace bnn {
 namespace {
 
-constexpr int32_t kMaxSize = 1 << 16;
-constexpr uint64_t kMaxTensorBytes = uint64_t(1) << 31;
-constexpr int kMaxWindowBits = 1 << 24;  // of a binary convolution: its sums are exact as float32
-
 int32_t same_out(int32_t size, int32_t stride) { return (size + stride - 1) / stride; }
 
 // Padding before the first pixel under TensorFlow's SAME rule.

@@ -19,6 +19,9 @@ constexpr StepKind kLastStepKind = StepKind::kPack;
 const char* step_kind_name(StepKind kind);
 
 constexpr int32_t kMaxKernel = 255, kMaxStride = 2;
+constexpr int32_t kMaxSize = 1 << 16;  // of an image's side, and of channels
+constexpr uint64_t kMaxTensorBytes = uint64_t(1) << 31;
+constexpr int kMaxWindowBits = 1 << 24;  // of a binary convolution: its sums are exact as float32
 
 // What is done to the dot product of a binary convolution before its scale: Larq's order, and
 // TensorFlow's.

@@ -12,6 +12,8 @@
 namespace bnn::litert {
 namespace {
 
+constexpr size_t kGatheredBytes = size_t(128) << 10;  // near enough to be read again at once
+
 // Taps of a window, along one axis, that are inside the image: from .. to - 1.
 TapRange inside(int first, int dilation, int taps, int size) {
   const auto steps_to = [&](int64_t place) {  // taps before a place of the image
@@ -41,7 +43,7 @@ bool Bconv2dOp::make(const Graph& graph, const Node& node, const KernelChoice& c
   pad_left_ = window_.pad_left(in_w_);
   zero_padding_ = window_.same && !node.pads_with_one;
   output_type_ = graph.tensor(node.output).type;
-  out_row_bytes_ = size_t(out_w_) * size_t(out.dims[3]) * (output_type_ == kInt8 ? 1 : 4);
+  out_pixel_bytes_ = size_t(out.dims[3]) * (output_type_ == kInt8 ? 1 : 4);
   threads_ = threads;
   const auto* filter = reinterpret_cast<const uint32_t*>(graph.tensor(node.input(1)).ints());
   return prepare_kernel(graph, node, choice, status) && prepare_output(graph, node, status) &&
@@ -52,9 +54,11 @@ bool Bconv2dOp::make(const Graph& graph, const Node& node, const KernelChoice& c
 bool Bconv2dOp::prepare_kernel(const Graph& graph, const Node& node, const KernelChoice& choice,
                                Status* status) {
   const int taps = window_.height * window_.width, span = taps * tap_words_ * 32;
+  const size_t pixel_bytes = words_of(span * groups_) * sizeof(uint64_t) + out_c_ * sizeof(float);
+  pixels_ = int(std::clamp<size_t>(kGatheredBytes / pixel_bytes, 1, size_t(out_w_)));
   Step step{};
   step.kind = StepKind::kBconv2d;
-  step.shape = {1, out_w_, span * groups_, 1, out_w_, out_c_, 1, 1, groups_, 0, 0};
+  step.shape = {1, pixels_, span * groups_, 1, pixels_, out_c_, 1, 1, groups_, 0, 0};
   step.float_out = true;
   if (!choose_kernel(node.index, step, choice, &pointwise_, status)) return false;
   if (!choice.kernel) tune(&pointwise_, 1);
@@ -131,8 +135,8 @@ bool Bconv2dOp::prepare_padding(const uint32_t* filter, Status* status) {
 
 bool Bconv2dOp::allocate_buffers(Status* status) {
   Placer placer(nullptr);
-  placer.take<uint64_t>(size_t(out_w_) * words_of(pointwise_.step.shape.in_c));
-  placer.take<float>(size_t(out_w_) * out_c_);
+  placer.take<uint64_t>(size_t(pixels_) * words_of(pointwise_.step.shape.in_c));
+  placer.take<float>(size_t(pixels_) * out_c_);
   buffer_bytes_ = placer.bytes();
   buffers_ = allocate_zeroed(buffer_bytes_ * size_t(threads_));
   return buffers_ || status->fail(Code::kNoMemory, "no memory for %zu bytes", buffer_bytes_);
@@ -140,8 +144,8 @@ bool Bconv2dOp::allocate_buffers(Status* status) {
 
 Bconv2dOp::Buffers Bconv2dOp::buffers(int thread) const {
   Placer placer(buffers_.get() + buffer_bytes_ * size_t(thread));
-  uint64_t* windows = placer.take<uint64_t>(size_t(out_w_) * words_of(pointwise_.step.shape.in_c));
-  return {windows, placer.take<float>(size_t(out_w_) * out_c_)};
+  uint64_t* windows = placer.take<uint64_t>(size_t(pixels_) * words_of(pointwise_.step.shape.in_c));
+  return {windows, placer.take<float>(size_t(pixels_) * out_c_)};
 }
 
 void Bconv2dOp::run(const void* in, void* out, Crew* crew) {
@@ -157,25 +161,29 @@ void Bconv2dOp::run(const void* in, void* out, Crew* crew) {
       this);
 }
 
-// Rows of all images, one after another.
+// Rows of all images, one after another. The last pixels of a row may be computed twice: the kernel
+// is prepared for one number of them.
 void Bconv2dOp::run_rows(int begin, int end, const Buffers& buffers) const {
+  const uint64_t* const taps[] = {buffers.windows};
   for (int row = begin; row < end; ++row) {
     const int n = row / out_h_, y = row % out_h_;
-    gather(n, y, buffers.windows);
-    const uint64_t* const taps[] = {buffers.windows};
-    pointwise_.kernel->run_row(pointwise_.step.shape, pointwise_.weights, pointwise_.epilogue,
-                               {taps, {nullptr, 0}, {buffers.dots, nullptr}});
-    if (zero_padding_) take_padding_off(y, buffers.dots);
-    finish(buffers.dots, out_ + size_t(row) * out_row_bytes_);
+    for (int next = 0; next < out_w_; next += pixels_) {
+      const int x = std::min(next, out_w_ - pixels_);
+      gather(n, y, x, buffers.windows);
+      pointwise_.kernel->run_row(pointwise_.step.shape, pointwise_.weights, pointwise_.epilogue,
+                                 {taps, {nullptr, 0}, {buffers.dots, nullptr}});
+      if (zero_padding_) take_padding_off(y, x, buffers.dots);
+      finish(buffers.dots, out_ + (size_t(row) * out_w_ + x) * out_pixel_bytes_);
+    }
   }
 }
 
 // windows[x]: for each group, for each tap, its words; a tap outside the image is +1, that is 0.
-void Bconv2dOp::gather(int n, int y, uint64_t* windows) const {
+void Bconv2dOp::gather(int n, int y, int x, uint64_t* windows) const {
   const size_t pixel_words = 2 * size_t(words_of(pointwise_.step.shape.in_c));
   const uint32_t* image = in_ + size_t(n) * in_h_ * in_w_ * in_words_;
-  for (int x = 0; x < out_w_; ++x) {
-    uint32_t* pixel = reinterpret_cast<uint32_t*>(windows) + x * pixel_words;
+  for (int i = 0; i < pixels_; ++i, ++x) {
+    uint32_t* pixel = reinterpret_cast<uint32_t*>(windows) + i * pixel_words;
     for (int ky = 0; ky < window_.height; ++ky) {
       const int64_t in_y =
           int64_t(y) * window_.stride_h - pad_top_ + int64_t(ky) * window_.dilation_h;
@@ -198,11 +206,11 @@ void Bconv2dOp::gather(int n, int y, uint64_t* windows) const {
   }
 }
 
-void Bconv2dOp::take_padding_off(int y, float* dots) const {
+void Bconv2dOp::take_padding_off(int y, int x, float* dots) const {
   const auto* sums = reinterpret_cast<const int32_t*>(tap_sums_.get());
   const TapRange rows =
       inside(y * window_.stride_h - pad_top_, window_.dilation_h, window_.height, in_h_);
-  for (int x = 0; x < out_w_; ++x, dots += out_c_) {
+  for (int i = 0; i < pixels_; ++i, ++x, dots += out_c_) {
     const TapRange columns =
         inside(x * window_.stride_w - pad_left_, window_.dilation_w, window_.width, in_w_);
     if (rows.whole(window_.height) && columns.whole(window_.width)) continue;
@@ -216,7 +224,7 @@ void Bconv2dOp::take_padding_off(int y, float* dots) const {
   }
 }
 
-// dots: [out_w, out_c], of windows whose groups were padded to whole words of +1.
+// dots: [pixels_, out_c], of windows whose groups were padded to whole words of +1.
 void Bconv2dOp::finish(const float* dots, void* out) const {
   const float all = float(pointwise_.step.shape.k_bits());  // all - dot = 2 * acc
   float* values = static_cast<float*>(out);
@@ -225,7 +233,7 @@ void Bconv2dOp::finish(const float* dots, void* out) const {
   const auto result = [&](int o) {
     return std::min(std::max(all - dots[o], least_), most_) * multiplier_[o] + bias_[o];
   };
-  for (int x = 0; x < out_w_; ++x, dots += out_c_) {
+  for (int i = 0; i < pixels_; ++i, dots += out_c_) {
     switch (output_type_) {
       case kFloat32:
         for (int o = 0; o < out_c_; ++o) *values++ = result(o);
@@ -238,8 +246,8 @@ void Bconv2dOp::finish(const float* dots, void* out) const {
       default:
         for (int o = 0; o < out_c_; o += 32) {
           uint32_t word = 0;
-          for (int i = o; i < std::min(o + 32, out_c_); ++i) {
-            word |= uint32_t(int32_t(all - dots[i]) / 2 > thresholds_[i]) << (i - o);
+          for (int c = o; c < std::min(o + 32, out_c_); ++c) {
+            word |= uint32_t(int32_t(all - dots[c]) / 2 > thresholds_[c]) << (c - o);
           }
           *words++ = word;
         }

@@ -1,6 +1,6 @@
 // Any LceBconv2d on its own: every padding, stride, dilation, window, group and output. The windows
-// of a row of output are gathered, tap after tap of each group, so that the convolution is a
-// pointwise one, which the kernels do.
+// of some pixels of an output row are gathered, tap after tap of each group, so that the
+// convolution is a pointwise one, which the kernels do.
 //
 //   acc[o]  exact; a tap outside the image is +1, or with zero padding half a difference a channel
 //   float   y = activation(K - 2 * acc) * multiplier + bias
@@ -30,8 +30,8 @@ class Bconv2dOp {
 
  private:
   struct Buffers {
-    uint64_t* windows;  // [out_w, words_of(shape_.in_c)]
-    float* dots;        // [out_w, out_c]
+    uint64_t* windows;  // [pixels_, words_of(in_c of pointwise_)]
+    float* dots;        // [pixels_, out_c]
   };
 
   bool prepare_kernel(const Graph& graph, const Node& node, const KernelChoice& choice,
@@ -42,12 +42,14 @@ class Bconv2dOp {
   Buffers buffers(int thread) const;
 
   void run_rows(int begin, int end, const Buffers& buffers) const;
-  void gather(int n, int y, uint64_t* windows) const;
-  void take_padding_off(int y, float* dots) const;
+  // Of the pixels x .. x + pixels_ - 1 of row y of image n.
+  void gather(int n, int y, int x, uint64_t* windows) const;
+  void take_padding_off(int y, int x, float* dots) const;
   void finish(const float* dots, void* out) const;
 
   Window window_;
   int batch_, in_h_, in_w_, in_words_, out_h_, out_w_, out_c_;
+  int pixels_;                          // gathered at a time
   int groups_, per_group_, tap_words_;  // 32-bit words of a group in a tap
   int k_bits_, pad_top_, pad_left_;
   bool zero_padding_;
@@ -56,7 +58,7 @@ class Bconv2dOp {
 
   PreparedStep pointwise_ = {};
   Memory constants_, vectors_, tap_sums_, buffers_;
-  size_t buffer_bytes_ = 0, out_row_bytes_ = 0;
+  size_t buffer_bytes_ = 0, out_pixel_bytes_ = 0;
   float least_, most_;                                   // of 2 * acc
   const float *multiplier_ = nullptr, *bias_ = nullptr;  // [out_c]
   const int32_t* thresholds_ = nullptr;                  // [out_c]

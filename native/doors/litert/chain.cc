@@ -11,10 +11,11 @@
 namespace bnn::litert {
 namespace {
 
-// The steps with all that depends on their neighbours.
-class Planner {
+// The steps of a chain, with what follows from their neighbours: the file says what is computed,
+// and the engine's own planner has no part in it.
+class ChainSteps {
  public:
-  Planner(const Graph& graph, const StepMatch* const* matches, int count)
+  ChainSteps(const Graph& graph, const StepMatch* const* matches, int count)
       : graph_(graph), matches_(matches), matched_(count) {}
 
   bool plan(Status* status);
@@ -38,7 +39,7 @@ class Planner {
   std::unique_ptr<Step[]> steps_;
 };
 
-bool Planner::plan(Status* status) {
+bool ChainSteps::plan(Status* status) {
   packs_ = matches_[0]->step.reads_bits() ? 1 : 0;
   steps_.reset(new (std::nothrow) Step[size_t(count())]());
   if (!steps_) return status->fail(Code::kNoMemory, "no memory for %d steps", count());
@@ -65,8 +66,8 @@ bool Planner::plan(Status* status) {
 
 // Channels that padding added are taken off. They are +1, so a filter's sum loses as many differing
 // bits as it has weights of -1 there, and its dot product loses the sum of them.
-void Planner::fill_binary(const StepMatch& match, const Step& step, int index,
-                          BnnImage* image) const {
+void ChainSteps::fill_binary(const StepMatch& match, const Step& step, int index,
+                             BnnImage* image) const {
   const ConvShape& s = step.shape;
   const int taps = s.kernel * s.kernel, channels = s.in_c_per_group();
   const int file_channels = match.anchor->channels_in / match.anchor->groups;
@@ -87,15 +88,16 @@ void Planner::fill_binary(const StepMatch& match, const Step& step, int index,
     } else {
       const float scale = input(match, 2).floats()[o];
       static_cast<float*>(image->constant(index, kScale))[o] = scale;
-      static_cast<float*>(image->constant(index, kBias))[o] =
-          input(match, 3).floats()[o] + scale * float(added - 2 * negative);
+      float* bias = static_cast<float*>(image->constant(index, kBias)) + o;
+      *bias = input(match, 3).floats()[o];
+      if (const int surplus = added - 2 * negative) *bias += scale * float(surplus);
     }
   }
 }
 
 // The canonical layouts of the real-valued layers are those of the files.
-void Planner::fill_convolution(const StepMatch& match, const Step& step, int index,
-                               BnnImage* image) const {
+void ChainSteps::fill_convolution(const StepMatch& match, const Step& step, int index,
+                                  BnnImage* image) const {
   std::memcpy(image->constant(index, kWeights), input(match, 1).data,
               constant_bytes(step, kWeights));
   const int bias = match.anchor->input(2);
@@ -103,8 +105,8 @@ void Planner::fill_convolution(const StepMatch& match, const Step& step, int ind
   std::memcpy(image->constant(index, kBias), graph_.tensor(bias).data, constant_bytes(step, kBias));
 }
 
-void Planner::fill_bend(const StepMatch& match, const Step& step, int index,
-                        BnnImage* image) const {
+void ChainSteps::fill_bend(const StepMatch& match, const Step& step, int index,
+                           BnnImage* image) const {
   if (!step.rprelu) return;
   float* gamma = static_cast<float*>(image->constant(index, kGamma));
   float* beta = static_cast<float*>(image->constant(index, kBeta));
@@ -117,14 +119,14 @@ void Planner::fill_bend(const StepMatch& match, const Step& step, int index,
 }
 
 // (x + before < 0) is (x < -before), to the bit.
-void Planner::fill_threshold(const Step& step, const StepMatch& next, int index,
-                             BnnImage* image) const {
+void ChainSteps::fill_threshold(const Step& step, const StepMatch& next, int index,
+                                BnnImage* image) const {
   if (!step.bits_out || step.integer_threshold()) return;
   float* threshold = static_cast<float*>(image->constant(index, kThreshold));
   for (int o = 0; o < step.shape.out_c; ++o) threshold[o] = -next.before.at(o);
 }
 
-void Planner::fill(BnnImage* image) const {
+void ChainSteps::fill(BnnImage* image) const {
   for (int i = 0; i < count(); ++i) {
     const int matched = i - packs_;
     if (matched >= 0) {
@@ -145,10 +147,10 @@ void Planner::fill(BnnImage* image) const {
 
 bool Chain::make(const Graph& graph, const StepMatch* const* steps, int count,
                  const LoadOptions& options, Status* status) {
-  Planner planner(graph, steps, count);
+  ChainSteps chain(graph, steps, count);
   BnnImage image;
-  if (!planner.plan(status) || !image.make(planner.steps(), planner.count(), status)) return false;
-  planner.fill(&image);
+  if (!chain.plan(status) || !image.make(chain.steps(), chain.count(), status)) return false;
+  chain.fill(&image);
   network_ = Network::load(image.data(), image.size(), options, status);
   return network_ != nullptr;
 }

@@ -10,8 +10,9 @@ namespace {
 
 class Claims {
  public:
-  explicit Claims(const Graph& graph)
+  Claims(const Graph& graph, const StepMatches& matches)
       : graph_(graph),
+        matches_(matches),
         taken_(new (std::nothrow) bool[size_t(graph.nodes())]()),
         by_step_(new (std::nothrow) bool[size_t(graph.tensors())]()),
         by_runtime_(new (std::nothrow) bool[size_t(graph.tensors())]()) {}
@@ -25,11 +26,12 @@ class Claims {
 
  private:
   void take(const StepMatch& match);
-  bool take_step(const Node& node);
+  bool take_step(int index);
   void take_steps();
   void take_ends();
 
   const Graph& graph_;
+  const StepMatches& matches_;
   std::unique_ptr<bool[]> taken_;
   std::unique_ptr<bool[]> by_step_, by_runtime_;  // of a tensor: who reads it
 };
@@ -40,12 +42,13 @@ void Claims::take(const StepMatch& match) {
 }
 
 // A convolution and what ends it. A real-valued one must lead to a step, and nowhere else.
-bool Claims::take_step(const Node& node) {
-  StepMatch match;
-  if (!match_step(graph_, node.output, &match) || !match.step.convolves()) return false;
-  const bool real = match.step.kind == StepKind::kConv2d;
-  if (real && (!by_step_[node.output] || by_runtime_[node.output])) return false;
-  take(match);
+bool Claims::take_step(int index) {
+  const StepMatch* match = matches_.of(index);
+  const int output = graph_.node(index).output;
+  if (!match || !match->step.convolves()) return false;
+  const bool real = match->step.kind == StepKind::kConv2d;
+  if (real && (!by_step_[output] || by_runtime_[output])) return false;
+  take(*match);
   return true;
 }
 
@@ -56,7 +59,7 @@ void Claims::take_steps() {
     if (node.usable) {
       const bool needed = by_step_[node.output] || by_runtime_[node.output];
       if (!needed && graph_.readers(node.output) > 0) continue;  // inside a step
-      if (take_step(node)) continue;
+      if (take_step(i)) continue;
       if (is_ours(node.op)) taken_[i] = true;
     }
     for (int k = 0; k < node.input_count; ++k) {
@@ -67,12 +70,11 @@ void Claims::take_steps() {
 
 // What comes behind a step: pools, linear layers, real-valued convolutions.
 void Claims::take_ends() {
-  StepMatch match;
   for (int i = 0; i < graph_.nodes(); ++i) {
-    const Node& node = graph_.node(i);
-    if (!node.usable || taken_[i] || !match_step(graph_, node.output, &match)) continue;
-    const int before = graph_.tensor(match.input).producer;
-    if (before >= 0 && taken_[before]) take(match);
+    const StepMatch* match = matches_.of(i);
+    if (!match || taken_[i]) continue;
+    const int before = graph_.tensor(match->input).producer;
+    if (before >= 0 && taken_[before]) take(*match);
   }
 }
 
@@ -81,7 +83,9 @@ void Claims::take_ends() {
 bool claim(const Graph& graph, TfLiteIntArray* claimed, Status* status) {
   claimed->size = 0;
   if (graph.nodes() == 0) return true;
-  Claims claims(graph);
+  StepMatches matches;
+  if (!matches.find(graph, status)) return false;
+  Claims claims(graph, matches);
   if (!claims.has_memory()) return status->fail(Code::kNoMemory, "no memory for claims");
   claims.make();
   for (int i = 0; i < graph.nodes(); ++i) {

@@ -28,6 +28,7 @@ std::unique_ptr<Delegate> Delegate::make(const DelegateOptions& options, Status*
 }
 
 bool Delegate::open(const TfLiteContext& context, LoadOptions* options, Status* status) {
+  const Locked locked(&one_at_a_time_);
   const int wanted = options_.threads ? options_.threads : context.recommended_num_threads;
   *options = LoadOptions{};
   options->kernel = options_.kernel;

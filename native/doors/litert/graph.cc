@@ -43,8 +43,12 @@ size_t bytes_of(const Tensor& tensor) {
 }
 
 size_t Shape::elements() const {
+  constexpr size_t kMost = size_t(1) << 40;
   size_t count = 1;
-  for (int i = 0; i < rank; ++i) count *= size_t(dims[i]);
+  for (int i = 0; i < rank; ++i) {
+    if (size_t(dims[i]) > kMost / count) return kMost;
+    count *= size_t(dims[i]);
+  }
   return count;
 }
 
@@ -62,11 +66,11 @@ const char* op_name(const Node& node) {
       "other", "LceQuantize", "LceDequantize", "LceBconv2d",      "LceBMaxPool2d", "ADD",
       "SUB",   "PRELU",       "RELU",          "AVERAGE_POOL_2D", "CONCATENATION", "RESHAPE",
       "PADV2", "CONV_2D",     "MEAN",          "FULLY_CONNECTED"};
-  return kNames[int(node.op)];
+  return node.own ? "BnnBconv2d" : kNames[int(node.op)];
 }
 
 void Graph::read_tensor(const TfLiteTensor& from, Tensor* to) const {
-  *to = {from.type, {-1, {}}, from.params.scale, from.params.zero_point, nullptr, -1};
+  *to = {from.type, {-1, {}}, from.params.scale, from.params.zero_point, nullptr, -1, false};
   if (!from.dims || from.dims->size < 0 || from.dims->size > kMaxRank) return;
   Shape shape = {from.dims->size, {}};
   size_t elements = 1;
@@ -130,7 +134,12 @@ void Graph::work_out(TfLiteContext* context, Refusal refuse) {
     Node* node = &nodes_[i];
     Status why;
     Shape output = {};
-    node->usable = node->op != Op::kOther && check_node(*this, node, &output, &why);
+    for (int k = 0; k < node->input_count; ++k) {
+      if (is_tensor(node->inputs[k])) tensors_[node->inputs[k]].touched = true;
+    }
+    node->usable =
+        node->op != Op::kOther && is_new(*node, &why) && check_node(*this, node, &output, &why);
+    if (is_tensor(node->output)) tensors_[node->output].touched = true;
     if (node->usable) {
       tensors_[node->output].shape = output;
       tensors_[node->output].producer = i;
@@ -138,6 +147,13 @@ void Graph::work_out(TfLiteContext* context, Refusal refuse) {
       refuse(context, *node, why.message);
     }
   }
+}
+
+// Whether a node's output is nobody else's, and comes before all that read it.
+bool Graph::is_new(const Node& node, Status* status) const {
+  const Tensor& output = tensors_[node.output];
+  if (!output.touched && !output.data) return true;
+  return status->fail(Code::kMalformed, "its output, tensor %d, is there before", node.output);
 }
 
 const Node* Graph::producer(int tensor, Op op) const {

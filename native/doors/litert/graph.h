@@ -36,7 +36,7 @@ struct Shape {
   int rank;
   int32_t dims[kMaxRank];
 
-  size_t elements() const;
+  size_t elements() const;  // of more than 2^40, 2^40
   int32_t last() const { return rank > 0 ? dims[rank - 1] : 1; }
   // The elements of the same places in all axes but the last.
   size_t rows() const { return elements() / size_t(last()); }
@@ -50,7 +50,8 @@ struct Tensor {
   float scale;
   int32_t zero_point;
   const void* data;  // of a constant, as long as the shape says; else null
-  int producer;      // a node of the graph, -1: none
+  int producer;      // a usable node of the graph, before all that read it; -1: none
+  bool touched;      // some node reads or computes it
 
   const float* floats() const {
     return type == kFloat32 ? static_cast<const float*>(data) : nullptr;
@@ -75,13 +76,15 @@ struct Window {
 
 struct Node {
   Op op;
-  bool usable;  // whether all that it needs is there and fits; nobody looks at others
+  bool usable;  // whether all that it needs is there and fits, and its output is new; nobody looks
+                // at others
   int index;    // the runtime's number
   int input_count, inputs[kMaxInputs], output;  // tensors; kOptionalTensor: none
   Window window;                                // convolutions and pools
   int activation;                               // TfLiteActivation
   bool pads_with_one;                           // of a binary convolution; else with 0
   int groups;                                   // of a convolution
+  bool own;                                     // BnnBconv2d
   int channels_in;                              // of a binary convolution
   int axis;                                     // of a concatenation
 
@@ -114,6 +117,7 @@ class Graph {
   const Node* producer(int tensor, Op op) const;
 
  private:
+  bool is_new(const Node& node, Status* status) const;
   void read_tensor(const TfLiteTensor& from, Tensor* to) const;
   bool read_node(TfLiteContext* context, int index, Refusal refuse, Node* node, Status* status);
 
@@ -124,7 +128,7 @@ class Graph {
 };
 
 // 32-bit words of packed channels, as the files have them.
-inline int words32_of(int channels) { return (channels + 31) / 32; }
+inline int words32_of(int channels) { return channels / 32 + (channels % 32 != 0); }
 
 // The name by which messages call a node.
 const char* op_name(const Node& node);

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "doors/litert/claim.h"
 #include "doors/litert/delegate.h"
@@ -33,16 +34,23 @@ class Kernel {
 
  private:
   bool resize_outputs(TfLiteContext* context, Status* status);
+  void report();
 
   Delegate* delegate_ = nullptr;
   Graph graph_;
   int output_count_ = 0;
   std::unique_ptr<int[]> outputs_;
   std::unique_ptr<Program> program_;
+  int threads_ = 1;  // of the program; the delegate's may be more by now
 };
 
-Kernel::~Kernel() {
-  if (program_ && delegate_->profile()) program_->report(delegate_->profile());
+Kernel::~Kernel() { report(); }
+
+// What was counted so far.
+void Kernel::report() {
+  if (!program_ || !delegate_->profile()) return;
+  const Locked locked(delegate_->one_at_a_time());
+  program_->report(delegate_->profile());
 }
 
 bool Kernel::read(TfLiteContext* context, const TfLiteDelegateParams& params, Status* status) {
@@ -56,19 +64,20 @@ bool Kernel::read(TfLiteContext* context, const TfLiteDelegateParams& params, St
 }
 
 bool Kernel::prepare(TfLiteContext* context, Status* status) {
+  report();
+  program_.reset();  // one that could not be built does not stay
   LoadOptions options;
-  program_.reset(new (std::nothrow) Program);
-  if (!program_) return status->fail(Code::kNoMemory, "no memory for a program");
+  std::unique_ptr<Program> program(new (std::nothrow) Program);
+  if (!program) return status->fail(Code::kNoMemory, "no memory for a program");
   graph_.work_out(context, refuse);
-  for (int i = 0; i < graph_.nodes(); ++i) {
-    const Node& node = graph_.node(i);
-    if (node.usable) continue;
-    return status->fail(Code::kUnsupported, "node %d (%s) does not fit its inputs", node.index,
-                        op_name(node));
+  if (!delegate_->open(*context, &options, status) ||
+      !program->build(graph_, outputs_.get(), output_count_, options, status) ||
+      (delegate_->profile() && !program->count_time(status)) || !resize_outputs(context, status)) {
+    return false;
   }
-  return delegate_->open(*context, &options, status) &&
-         program_->build(graph_, outputs_.get(), output_count_, options, status) &&
-         (!delegate_->profile() || program_->count_time(status)) && resize_outputs(context, status);
+  threads_ = options.threads;
+  program_ = std::move(program);
+  return true;
 }
 
 bool Kernel::resize_outputs(TfLiteContext* context, Status* status) {
@@ -87,8 +96,9 @@ bool Kernel::resize_outputs(TfLiteContext* context, Status* status) {
 }
 
 bool Kernel::invoke(TfLiteContext* context, Status* status) {
+  if (!program_) return status->fail(Code::kUnsupported, "this part of the model is not prepared");
   const Locked locked(delegate_->one_at_a_time());
-  return program_->run(context->tensors, delegate_->crew(), status);
+  return program_->run(context->tensors, threads_ > 1 ? delegate_->crew() : nullptr, status);
 }
 
 // What the runtime calls. A kernel that could not be read is null.
@@ -107,6 +117,7 @@ void free_kernel(TfLiteContext*, void* kernel) { delete static_cast<Kernel*>(ker
 TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) {
   Status status;
   auto* kernel = static_cast<Kernel*>(node->user_data);
+  if (!kernel) status.fail(Code::kNoMemory, "this part of the model could not be read");
   return kernel && kernel->prepare(context, &status) ? kTfLiteOk : failed(context, status);
 }
 

@@ -62,7 +62,7 @@ class Options {
   Status* status_;
 };
 
-void read_bconv2d(Options* options, bool own, Node* node) {
+void read_bconv2d(Options* options, Node* node) {
   options->read_strides_and_padding(&node->window);
   options->read("dilation_height_factor", 1, kMostStep, &node->window.dilation_h);
   options->read("dilation_width_factor", 1, kMostStep, &node->window.dilation_w);
@@ -70,7 +70,7 @@ void read_bconv2d(Options* options, bool own, Node* node) {
   options->read("fused_activation_function", kNoActivation, kRelu6, &node->activation);
   options->read("pad_values", 0, 1, &node->pads_with_one);
   node->groups = 0;  // Larq Compute Engine infers it
-  if (own) options->read("groups", 1, kMostStep, &node->groups);
+  if (node->own) options->read("groups", 1, kMostStep, &node->groups);
 }
 
 void read_bmaxpool2d(Options* options, Node* node) {
@@ -178,7 +178,8 @@ bool read_options(const TfLiteRegistration& registration, const TfLiteNode& from
   if (node->op == Op::kBMaxPool2d) {
     read_bmaxpool2d(&options, node);
   } else {
-    read_bconv2d(&options, registration.custom_name[0] == 'B', node);
+    node->own = registration.custom_name[0] == 'B';
+    read_bconv2d(&options, node);
   }
   return status->ok();
 }

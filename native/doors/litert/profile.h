@@ -1,6 +1,5 @@
 // How long each step has taken, as a JSON document in a file that is complete when the delegate is
-// gone:  {"schema": 1, "steps": [{"name": "..", "kernel": "..", "total_ns": 123}, ..], "runs": 10}
-// Times of all runs, summed over the threads.
+// gone (docs/litert.md). Times of all runs, summed over the threads.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +19,12 @@ class Profile {
 
   void add(const char* name, const char* kernel, int64_t total_ns);
   // Of a model; of several, those of the one that ran most.
-  void add_runs(int64_t runs) { runs_ = runs > runs_ ? runs : runs_; }
+  void add_runs(int64_t runs, int threads);
 
  private:
   std::FILE* file_ = nullptr;
   int64_t runs_ = 0;
+  int threads_ = 1;
   bool first_ = true;
 };
 

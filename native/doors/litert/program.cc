@@ -1,6 +1,5 @@
 #include "doors/litert/program.h"
 
-#include <algorithm>
 #include <new>
 
 #include "doors/litert/bit_ops.h"
@@ -71,13 +70,14 @@ bool Program::add_node(const Graph& graph, const Node& node, Status* status) {
 
 bool Program::place_inner(const Graph& graph, const int* outputs, int count, Status* status) {
   inner_.reset(new (std::nothrow) void*[size_t(graph.tensors())]());
-  if (!inner_) return status->fail(Code::kNoMemory, "no memory for tensors");
+  std::unique_ptr<bool[]> outside(new (std::nothrow) bool[size_t(graph.tensors())]());
+  if (!inner_ || !outside) return status->fail(Code::kNoMemory, "no memory for tensors");
+  for (int i = 0; i < count; ++i) outside[outputs[i]] = true;
   for (int pass = 0; pass < 2; ++pass) {
     Placer placer(memory_.get());
     for (int i = 0; i < count_; ++i) {
       const Unit& unit = units_[i];
-      if (std::find(outputs, outputs + count, unit.output) != outputs + count) continue;
-      inner_[unit.output] = placer.take<char>(bytes_of(unit.to));
+      if (!outside[unit.output]) inner_[unit.output] = placer.take<char>(bytes_of(unit.to));
     }
     if (pass == 0) memory_ = allocate(placer.bytes());
     if (!memory_) return status->fail(Code::kNoMemory, "no memory for tensors between steps");
@@ -89,8 +89,11 @@ bool Program::run(const TfLiteTensor* tensors, Crew* crew, Status* status) {
   const auto place = [&](int index, const Tensor& expected) -> void* {
     if (inner_[index]) return inner_[index];
     const TfLiteTensor& tensor = tensors[index];
-    if (tensor.data && tensor.bytes >= bytes_of(expected)) return tensor.data;
-    status->fail(Code::kUnsupported, "tensor %d has another size than when it was prepared", index);
+    const size_t alignment = expected.type == kFloat32 || expected.type == kInt32 ? 4 : 1;
+    const bool aligned = reinterpret_cast<uintptr_t>(tensor.data) % alignment == 0;
+    if (tensor.data && aligned && tensor.bytes >= bytes_of(expected)) return tensor.data;
+    status->fail(Code::kUnsupported, "tensor %d is %s", index,
+                 aligned ? "of another size than when it was prepared" : "not aligned");
     return nullptr;
   };
   ++runs_;
@@ -119,14 +122,14 @@ bool Program::count_time(Status* status) {
 }
 
 void Program::report(Profile* profile) const {
-  profile->add_runs(runs_);
+  profile->add_runs(runs_, options_.threads);
   for (int i = 0; i < count_; ++i) {
     const Unit& unit = units_[i];
     if (unit.chain) {
       unit.chain->report(profile);
     } else {
       profile->add(op_name(*unit.node), unit.bconv2d ? unit.bconv2d->kernel_name() : "",
-                   unit.total_ns);
+                   unit.total_ns * options_.threads);
     }
   }
 }

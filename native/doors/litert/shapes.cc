@@ -3,17 +3,16 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "engine/step.h"
+
 namespace bnn::litert {
 namespace {
 
-constexpr int kMostWindowBits = 1 << 24;  // of a binary convolution: its sums are exact as float32
-constexpr int32_t kMostPixels = 1 << 16;  // of a side of an image
-constexpr int64_t kMostReach = 1 << 28;   // of a window, so that int arithmetic cannot overflow
-constexpr size_t kMostBytes = size_t(1) << 31;
+constexpr int64_t kMostReach = 1 << 28;  // of a window, so that int arithmetic cannot overflow
 
 bool is_image(const Tensor& tensor) {
   const Shape& s = tensor.shape;
-  return s.rank == 4 && s.dims[1] <= kMostPixels && s.dims[2] <= kMostPixels;
+  return s.rank == 4 && s.dims[1] <= kMaxSize && s.dims[2] <= kMaxSize;
 }
 
 bool is_vector(const Tensor& tensor, TfLiteType type, int elements) {
@@ -84,15 +83,14 @@ bool check_groups(const Tensor& filter, Node* node, Status* status) {
   const int channels = node->channels_in, words = filter.shape.last();
   const int out = filter.shape.dims[0];
   if (node->groups == 0) {
-    const int all = words32_of(channels);
-    node->groups = all % words ? 0 : all / words;
-    if (node->groups == 0 || channels % node->groups ||
-        (node->groups > 1 && channels / node->groups % 32)) {
+    const int all = words32_of(channels), groups = all % words ? 0 : all / words;
+    if (groups == 0 || channels % groups || (groups > 1 && channels / groups % 32)) {
       return status->fail(Code::kMalformed,
                           "a filter of %d words does not part %d channels into groups of whole "
                           "words",
                           words, channels);
     }
+    node->groups = groups;
   }
   const int groups = node->groups;
   if (channels % groups || out % groups || words != words32_of(channels / groups)) {
@@ -147,9 +145,9 @@ bool check_bconv2d(const Graph& graph, Node* node, Shape* output, Status* status
   window->height = filter->shape.dims[1];
   window->width = filter->shape.dims[2];
   const int channels = filter->shape.dims[0];
-  if (window->height > kMostPixels || window->width > kMostPixels || channels > kMostPixels ||
+  if (window->height > kMaxSize || window->width > kMaxSize || channels > kMaxSize ||
       int64_t(window->height) * window->width * filter->shape.last() * 32 * node->groups >
-          kMostWindowBits) {
+          kMaxWindowBits) {
     return status->fail(Code::kUnsupported, "its windows have more than 2^24 bits");
   }
   if (!windowed(in->shape, *window, channels, output, status)) return false;
@@ -202,7 +200,7 @@ bool check_concatenation(const Graph& graph, const Node& node, Shape* output) {
     if (node.inputs[i] != node.inputs[0]) return false;
   }
   *output = in->shape;
-  if (int64_t(in->shape.last()) * node.input_count > kMostPixels) return false;
+  if (int64_t(in->shape.last()) * node.input_count > kMaxSize) return false;
   output->dims[output->rank - 1] *= node.input_count;
   return true;
 }
@@ -251,7 +249,7 @@ bool check_conv2d(const Graph& graph, Node* node, Shape* output, Status* status)
   Window* window = &node->window;
   window->height = filter->shape.dims[1];
   window->width = filter->shape.dims[2];
-  if (channels % node->groups || window->height > kMostPixels || window->width > kMostPixels ||
+  if (channels % node->groups || window->height > kMaxSize || window->width > kMaxSize ||
       window->stride_h < 1 || window->stride_w < 1 || window->dilation_h != 1 ||
       window->dilation_w != 1) {
     return false;
@@ -280,7 +278,9 @@ bool check_fully_connected(const Graph& graph, const Node& node, Shape* output) 
   }
   const int outputs = weights->shape.dims[0];
   const Tensor* bias = input_of(graph, node, 2);
-  if (bias && !is_vector(*bias, kFloat32, outputs)) return false;
+  if (node.input(2) != kOptionalTensor && !(bias && is_vector(*bias, kFloat32, outputs))) {
+    return false;
+  }
   *output = {2, {in->shape.dims[0], outputs}};
   return true;
 }
@@ -324,8 +324,9 @@ bool check(const Graph& graph, Node* node, Shape* output, Status* status) {
 }  // namespace
 
 bool check_node(const Graph& graph, Node* node, Shape* output, Status* status) {
+  if (!is_ours(node->op) && graph.tensor(node->output).type != kFloat32) return false;
   if (!check(graph, node, output, status)) return false;
-  if (output->elements() * sizeof(float) <= kMostBytes) return true;
+  if (output->elements() * sizeof(float) <= kMaxTensorBytes) return true;
   return status->fail(Code::kUnsupported, "its output has more than 2^31 bytes");
 }
 

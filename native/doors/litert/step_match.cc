@@ -1,6 +1,7 @@
 #include "doors/litert/step_match.h"
 
 #include <initializer_list>
+#include <new>
 
 namespace bnn::litert {
 namespace {
@@ -8,14 +9,9 @@ namespace {
 constexpr float kZero = 0.0f;
 constexpr Vector kFlat = {&kZero, true};  // the slope of RELU
 
-constexpr int kMostPacked = 16;  // steps one behind the other that hand on bits alone
-
 class Matcher {
  public:
-  Matcher(const Graph& graph, int packed, StepMatch* match)
-      : graph_(graph), packed_(packed), match_(match) {
-    *match = {};
-  }
+  Matcher(const Graph& graph, StepMatch* match) : graph_(graph), match_(match) { *match = {}; }
 
   bool run(int tensor);
 
@@ -35,7 +31,6 @@ class Matcher {
   bool set_shape(const Node& node, int in_c, int groups);
 
   const Graph& graph_;
-  const int packed_;  // steps behind this one that it hands bits to
   StepMatch* match_;
 };
 
@@ -142,9 +137,8 @@ bool Matcher::take_binary(const Node* node, int shortcut_of) {
   }
   match_->bits_in = true;
   match_->input = bits;
-  StepMatch before;
-  return shortcut_of == kOptionalTensor && set_shape(*node, node->channels_in, node->groups) &&
-         packed_ < kMostPacked && Matcher(graph_, packed_ + 1, &before).run(bits);
+  return graph_.producer(bits, Op::kBconv2d) && shortcut_of == kOptionalTensor &&
+         set_shape(*node, node->channels_in, node->groups);
 }
 
 // RESHAPE to [.., groups, c], PADV2 of c, RESHAPE back: the tensor before them, or `tensor`.
@@ -182,6 +176,9 @@ bool Matcher::take_input(const Node* quantize, const Node& convolution, int shor
   const int signs = take(quantize);
   if (graph_.tensor(signs).type != kFloat32) return false;
   match_->input = take_padding(signs, convolution);
+  if (match_->input == signs && graph_.tensor(signs).shape.last() != convolution.channels_in) {
+    return false;
+  }
   // An offset belongs to the threshold, unless the shortcut has it, too.
   if (match_->input != shortcut_of) match_->input = take_offset(match_->input, &match_->before);
   return (shortcut_of == kOptionalTensor || match_->input == shortcut_of) &&
@@ -243,8 +240,17 @@ bool Matcher::run(int tensor) {
 
 }  // namespace
 
-bool match_step(const Graph& graph, int tensor, StepMatch* match) {
-  return Matcher(graph, 0, match).run(tensor);
+bool StepMatches::find(const Graph& graph, Status* status) {
+  const size_t nodes = size_t(graph.nodes());
+  found_.reset(new (std::nothrow) bool[nodes]());
+  matches_.reset(new (std::nothrow) StepMatch[nodes]);
+  if (!found_ || !matches_) return status->fail(Code::kNoMemory, "no memory for %zu steps", nodes);
+  for (int i = 0; i < graph.nodes(); ++i) {
+    StepMatch* match = &matches_[i];
+    found_[i] = graph.node(i).usable && Matcher(graph, match).run(graph.node(i).output) &&
+                (!match->bits_in || found_[graph.tensor(match->input).producer]);
+  }
+  return true;
 }
 
 }  // namespace bnn::litert

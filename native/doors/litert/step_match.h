@@ -11,6 +11,8 @@
 // so, are seen without their padding.
 #pragma once
 
+#include <memory>
+
 #include "doors/litert/shapes.h"
 #include "engine/step.h"
 
@@ -32,7 +34,7 @@ struct StepMatch {
 
   const Node* anchor;  // the convolution, pool or linear layer
   Step step;           // but for what the next step decides: bits_out, float_out, border
-  int input;           // tensor: floats, or the bits of a bitpacked LceBconv2d
+  int input;           // tensor: floats, or the bits that another step ends in
   bool bits_in;
   Offset before;  // of the bits: bit = (x + before < 0)
   Offset moved;   // before RPReLU's bend, and after it
@@ -42,8 +44,18 @@ struct StepMatch {
   const Node* nodes[kMostNodes];  // all of them, the anchor among them
 };
 
-// False: no step ends in this tensor. A step that reads bits is one only behind another one: so the
-// steps before it are looked at, too, as far as they hand on bits alone.
-bool match_step(const Graph& graph, int tensor, StepMatch* match);
+// The steps of a graph, by the node that each ends in. A step that reads bits is one only behind
+// another one.
+class StepMatches {
+ public:
+  // False: no memory.
+  bool find(const Graph& graph, Status* status);
+  // Null: no step ends in what the node computes.
+  const StepMatch* of(int node) const { return found_[node] ? &matches_[node] : nullptr; }
+
+ private:
+  std::unique_ptr<bool[]> found_;
+  std::unique_ptr<StepMatch[]> matches_;
+};
 
 }  // namespace bnn::litert

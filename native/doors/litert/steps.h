@@ -10,8 +10,8 @@ namespace bnn::litert {
 
 class Steps {
  public:
-  // outputs: the tensors that must be there in the end. False: no memory, or a node that should
-  // compute one of them cannot.
+  // outputs: the tensors that must be there in the end. False: no memory, or a node that cannot
+  // be run.
   bool find(const Graph& graph, const int* outputs, int count, Status* status);
 
   // Whether a tensor of the graph is computed and whole.
@@ -26,8 +26,7 @@ class Steps {
  private:
   std::unique_ptr<bool[]> whole_;
   std::unique_ptr<int[]> readers_;  // of a tensor: steps that begin with it
-  std::unique_ptr<bool[]> matched_;
-  std::unique_ptr<StepMatch[]> matches_;
+  StepMatches matches_;
 };
 
 }  // namespace bnn::litert
