@@ -178,7 +178,7 @@ def judge(injection: Injection, table: LatencyTable, reference: dict[Step, float
         if row.quality is Quality.OK and step in reference
     }
     memory = injection.way == "memory-part"
-    wrong = {key: round(value, 3) for key, value in apart.items() if value > RIGHT}
+    wrong = {key: round(value, 3) for key, value in apart.items() if not value <= RIGHT}
     return {
         "way": injection.way,
         "factor": round(injection.factor, 3) if injection.way == "slow-part" else None,

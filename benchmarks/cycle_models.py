@@ -274,7 +274,7 @@ def tell(core: Core, errors: Sequence[Off]) -> int:
         f"{error:+.1%} {step.key}" for error, step in sorted(errors, key=lambda entry: -abs(entry[0]))[:3]
     )
     print(f"{core.name}: {summary(errors)}; worst: {worst}")
-    return sum(abs(error) > TOLERANCE for error, _ in errors)
+    return sum(not abs(error) <= TOLERANCE for error, _ in errors)
 
 
 def main() -> int:

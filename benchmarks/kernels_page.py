@@ -67,7 +67,7 @@ def epilogue_cycles(bits: Json, block: Json, cycle_ns: float) -> str:
     return f"{(block['best_ns'] - bits['best_ns']) / cycle_ns / (outputs / LANES):.1f}"
 
 
-def source(isa: str, data: Json | None) -> str:
+def source(isa: str, data: Json | None, folder: str = "") -> str:
     """What was measured, or how to."""
     title, file = ISAS[isa]
     if data is None:
@@ -75,7 +75,7 @@ def source(isa: str, data: Json | None) -> str:
         return f"* **{title}**: not measured yet; `{command}` makes `{file}.json`."
     device, peak = data["device"], data["peak"]
     return (
-        f"* **{title}**: `{file}.json`, commit {data['commit']}, {device['cpu']}, {device['compiler']}, "
+        f"* **{title}**: `{folder}{file}.json`, commit {data['commit']}, {device['cpu']}, {device['compiler']}, "
         f"{data['settings']['rounds']} rounds; peak {peak['macs_per_cycle']:.1f} MAC/cycle ({peak['recipe']})."
     )
 
@@ -140,7 +140,13 @@ def made(folder: Path) -> str:
     """What belongs between the markers."""
     lines = ["", "### Measured, x86: Zen 5", "", *measured(folder), ""]
     if (zen4 := read(folder / "zen4" / "kernels.json")) is not None:
-        lines += ["### Measured, x86: Zen 4", "", source("avx512", zen4), *table({"avx512": zen4}, full=True), ""]
+        lines += [
+            "### Measured, x86: Zen 4",
+            "",
+            source("avx512", zen4, "zen4/"),
+            *table({"avx512": zen4}, full=True),
+            "",
+        ]
     lines += ["### Predicted, NEON (llvm-mca, no measurements)", "", *predicted(read(folder / "mca.json")), ""]
     return "\n".join(lines)
 

@@ -34,7 +34,8 @@ from bnn_deploy.profiling.network_latency import measure_network
 from bnn_deploy.profiling.profile import profile
 from bnn_deploy.profiling.protocol import Limits, ProfileSettings
 from bnn_deploy.runtimes.parity import Parity, check_parity
-from bnn_deploy.runtimes.registry import missing_runtimes, verified_runtimes
+from bnn_deploy.runtimes.registry import missing_runtimes
+from bnn_deploy.runtimes.verified import verified_runtimes
 from bnn_deploy.search.evolution import EvolutionSettings
 from bnn_deploy.search.run import Search, SearchResult
 from bnn_deploy.settings import pin_settings, write_json

@@ -7,7 +7,7 @@ drawn: outputs, padding, strides, dilation, groups, activations, windows, batche
 must be equal, floats within 1e-5 of |multiplier| K + |bias|. What LCE's kernel refuses, the delegate must refuse. Zero
 padding of an odd number of channels is for LCE's fast kernels alone, with plain float outputs and windows that fit the
 image; where they do not, those kernels are wrong. Bits with zero padding crash LCE's kernel: there the bits are worked
-out from what it computes as floats.
+out from what it computes as floats. Our own operator, which LCE does not know: litert_own_matrix.py.
 Prints a JSON line: models of each operator, how many both refuse, how many are wrong. Exit code 1 when one is wrong.
 """
 
@@ -135,15 +135,16 @@ def bconv2d_model(
     output: str,
     options: dict[str, int],
     quantization: Quantization | None,
+    operator: str = "LceBconv2d",
 ) -> bytes:
-    """A model of one LceBconv2d; shape: of its output, unpacked."""
+    """A model of one binary convolution; shape: of its output, unpacked."""
     writer = TfliteWriter()
     x = writer.tensor("x", input_shape, "int32")
     names = ("filter", "multiplier", "bias", "thresholds")
     inputs = [writer.constant(name, constants[name]) if name in constants else NO_TENSOR for name in names]
     bits = output == "bits"
     y = writer.custom(
-        "LceBconv2d",
+        operator,
         [x, *inputs],
         "y",
         (*shape[:-1], words(shape[-1]) if bits else shape[-1]),
@@ -239,7 +240,7 @@ def is_wrong(expected: Array | None, found: Array | None, tolerance: Array | flo
     if expected.shape != found.shape or expected.dtype != found.dtype:
         return True
     if expected.dtype == np.float32:
-        return bool((np.abs(expected.astype(np.float64) - found.astype(np.float64)) > tolerance).any())
+        return not (np.abs(expected.astype(np.float64) - found.astype(np.float64)) <= tolerance).all()
     return not np.array_equal(expected, found)
 
 

@@ -92,6 +92,7 @@ def test_show_a_table(tmp_path: Path) -> None:
         (["export", "none"], 1, "expected a trained network"),
         (["export", "none", "--converter", "lce", "--small-groups", "native"], 2, "needs --format tflite"),
         (["export", "none", "--converter", "lce", "--format", "bnn"], 2, "needs --format tflite"),
+        (["export", "none", "--small-groups", "native", "--format", "bnn"], 2, "it needs --format tflite"),
         (["verify", "none"], 1, "expected a trained network"),
         (["run", "none.bnn"], 2, "give images: --images FILE.npy"),
         (["run", "none.bnn", "--images", "digits", "--random", "1"], 2, "or --random N"),

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,10 @@ import bnn_deploy
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.export.tflite import export_tflite
 from bnn_deploy.export.tflite_writer import BuiltinOptions, TfliteWriter
-from bnn_deploy.runtimes import sessions
+from bnn_deploy.runtimes import sessions, step_times
 from bnn_deploy.runtimes.litert import LiteRt
 from bnn_deploy.runtimes.registry import missing_runtimes, open_runtime
-from bnn_deploy.runtimes.sessions import LiteRtSession, random_image
+from bnn_deploy.runtimes.sessions import LiteRtSession, Profile, random_image
 from bnn_deploy.runtimes.step_times import LEAST_RUNS, profiled
 from tests.graphs import named_graph
 
@@ -34,10 +35,9 @@ PRETENDER = r"""
 #include <cstring>
 #include <string>
 struct Delegate { void* data; int (*prepare)(void*, Delegate*); void* hooks[3]; long flags; void* builder; };
-static std::string profile;
+static std::string profile, threads;
 extern "C" Delegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
                                                    void (*report)(const char*)) {
-  std::string threads;
   profile.clear();
   for (size_t i = 0; i < count; ++i) (std::strcmp(keys[i], "profile") ? threads : profile) = values[i];
   if (threads == "13") return report("threads: 13 is unlucky"), nullptr;
@@ -47,7 +47,8 @@ extern "C" Delegate* tflite_plugin_create_delegate(char** keys, char** values, s
 }
 extern "C" void tflite_plugin_destroy_delegate(Delegate* made) {
   if (FILE* file = profile.empty() ? nullptr : std::fopen(profile.c_str(), "w")) {
-    std::fputs("{\"schema\": 1, \"runs\": 7, \"steps\": [{\"name\": \"all\", \"total_ns\": 123, \"rows\": 4}]}", file);
+    std::fprintf(file, "{\"schema\": 1, \"steps\": [{\"name\": \"all\", \"total_ns\": 123, \"rows\": 4}], ");
+    std::fprintf(file, "\"runs\": 7, \"threads\": %s}", threads.c_str());
     std::fclose(file);
   }
   std::free(made);
@@ -86,9 +87,8 @@ def test_a_file_without_custom_operators(model: Path) -> None:
     images = np.random.default_rng(1).standard_normal((4, *SHAPE)).astype(np.float32)
     expected = images.mean(axis=(1, 2))
     np.testing.assert_allclose(runtime.run(images), expected, rtol=1e-5, atol=1e-6)
-    trace = runtime.trace(images[:2])
-    assert trace.taps == ()
-    np.testing.assert_allclose(trace.logits, expected[:2], rtol=1e-5, atol=1e-6)
+    with pytest.raises(FileFormatError, match=r"mean\.tflite: not written by bnn-deploy"):
+        runtime.trace(images)
     with pytest.raises(ValueError, match=r"expected float32 \[N, 6, 5, 3\]"):
         runtime.run(images[:, 1:])
 
@@ -115,13 +115,24 @@ def test_a_delegate_gets_its_options_and_writes_its_profile(model: Path, pretend
     session = LiteRtSession(model, pretender, 2, tmp_path / "profile")
     session.run(random_image(SHAPE))
     assert not (tmp_path / "profile").exists()
-    assert session.end_profile() == [{"name": "all", "total_ns": 123, "rows": 4}]
-    steps = profiled("litert+bnn", model, pretender, 1, random_image(SHAPE))
+    assert session.end_profile() == Profile(2, [{"name": "all", "total_ns": 123, "rows": 4}])
+    steps = profiled("litert+bnn", model, pretender, 1)
     assert steps is not None
+    assert steps.threads == 1
     assert steps.runs >= LEAST_RUNS
     assert [(step.name, step.kernel, step.total_ns) for step in steps.steps] == [("all", "", 123)]
     assert steps.remainder_ns == steps.total_ns - 123
-    assert profiled("litert", model, None, 1, random_image(SHAPE)) is None
+    assert profiled("litert", model, None, 1) is None
+
+
+def test_a_profile_of_threads_covers_them_all(model: Path, pretender: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(perf_counter_ns=iter([5000, 6000]).__next__)
+    monkeypatch.setattr(step_times, "time", clock)
+    monkeypatch.setattr(step_times, "MOST_RUNS", 2)
+    steps = profiled("litert+bnn", model, pretender, 3)
+    assert steps is not None
+    assert (steps.runs, steps.threads, steps.total_ns, steps.remainder_ns) == (2, 3, 3000, 3000 - 123)
+    assert steps.mean_ns(steps.total_ns) == 500
 
 
 def test_a_delegate_that_refuses(model: Path, pretender: Path) -> None:
@@ -158,6 +169,6 @@ def test_where_libraries_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_profile_is_json(pretender: Path, model: Path, tmp_path: Path) -> None:
-    steps = profiled("litert+bnn", model, pretender, 1, random_image(SHAPE))
+    steps = profiled("litert+bnn", model, pretender, 1)
     assert steps is not None
     assert type(steps).from_json(json.loads(json.dumps(steps.to_json()))) == steps

@@ -21,9 +21,11 @@ from bnn_deploy.export.tflite_writer import NO_TENSOR, TfliteWriter
 from bnn_deploy.kernels import available_kernels, unpack_bits
 from bnn_deploy.runtimes.tflite_file import TfliteFile
 from bnn_deploy.steps import StepKind
+from tests import litert_own_matrix
 from tests.graphs import NETWORKS, named_graph, random_images
 
 ROOT = Path(__file__).resolve().parents[1]
+THREADS = Path("/proc/self/task")
 LCE_PYTHON = ROOT / ".venv-lce" / "bin" / "python"
 ISAS = sorted({kernel.isa for kernel in available_kernels() if kernel.supported})
 
@@ -71,15 +73,28 @@ def test_a_network_gives_the_engine_s_answers(
             np.testing.assert_allclose(found.ravel(), scores, rtol=1e-5, atol=1e-5)
 
 
-def test_the_number_of_threads_is_the_runtime_s(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    ("options", "num_threads", "threads"),
+    [({}, None, 1), ({}, 1, 1), ({}, 3, 3), ({"threads": "2"}, 4, 2), ({"threads": "4"}, None, 4)],
+)
+def test_the_number_of_threads(
+    options: dict[str, str], num_threads: int | None, threads: int, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """The option's, else the runtime's: so many are there, and have worked."""
     graph = named_graph("groups-of-32")
-    delegate = load_delegate(str(bnn_deploy.litert_library_path()))
-    interpreter = Interpreter(model_content=to_flatbuffer(graph), experimental_delegates=[delegate], num_threads=2)
+    images, profile = random_images(graph.architecture, 1, rng), tmp_path / "profile.json"
+    library, options = str(bnn_deploy.litert_library_path()), {**options, "profile": str(profile)}
+    before = set(THREADS.iterdir())
+    interpreter = Interpreter(
+        model_content=to_flatbuffer(graph),
+        experimental_delegates=[load_delegate(library, options)],
+        num_threads=num_threads,
+    )
     interpreter.allocate_tensors()
-    images = random_images(graph.architecture, 1, rng)
     np.testing.assert_array_equal(run(interpreter, images)[0], Network(to_bytes(graph)).run(images).reshape(1, -1))
-    threads = [int(path.name) for path in Path("/proc/self/task").iterdir()]
-    assert len(threads) >= 2
+    assert len(set(THREADS.iterdir()) - before) == threads - 1
+    del interpreter
+    assert json.loads(profile.read_text())["threads"] == threads
 
 
 def test_a_batch(rng: np.random.Generator) -> None:
@@ -91,12 +106,22 @@ def test_a_batch(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(run(interpreter, images)[0], Network(to_bytes(graph)).run(images).reshape(3, -1))
 
 
-@pytest.mark.parametrize("small_groups", SmallGroups)
-@pytest.mark.parametrize("name", ["groups-of-16", "odd-channels", "real-grouped"])
+@pytest.mark.parametrize(
+    ("name", "small_groups", "seen"),
+    [
+        ("groups-of-16", SmallGroups.PAD, (6, 2)),
+        ("groups-of-16", SmallGroups.NATIVE, (6, 4)),
+        ("odd-channels", SmallGroups.PAD, (8, 5)),
+        ("odd-channels", SmallGroups.NATIVE, (8, 6)),
+        ("real-grouped", SmallGroups.PAD, (6, 1)),
+        ("real-grouped", SmallGroups.NATIVE, (6, 2)),
+    ],
+)
 def test_inner_tensors_can_be_seen(
-    name: str, small_groups: SmallGroups, rng: np.random.Generator, tmp_path: Path
+    name: str, small_groups: SmallGroups, seen: tuple[int, int], rng: np.random.Generator, tmp_path: Path
 ) -> None:
-    """Whatever tensor is asked for as an output, in the middle of a step, too."""
+    """Whatever tensor is asked for as an output, in the middle of a step, too. seen: how many floats and how many bits;
+    all but the last step's floats, and those bits that are not padded."""
     graph = named_graph(name)
     image = random_images(graph.architecture, 1, rng)
     (tmp_path / "model.tflite").write_bytes(to_flatbuffer(graph, small_groups=small_groups))
@@ -106,16 +131,20 @@ def test_inner_tensors_can_be_seen(
     interpreter = open_model(file.with_outputs(produced))
     interpreter.allocate_tensors()
     found = dict(zip(names, run(interpreter, image), strict=True))
+    floats = packed = 0
     for index, (deploy, traced) in enumerate(zip(graph.steps, Network(to_bytes(graph)).trace(image[0]), strict=True)):
         step = deploy.step
         if step.float_out and f"step{index}" in found:
             values = found[f"step{index}"].reshape(traced.values.shape)
             np.testing.assert_allclose(values, traced.values, rtol=1e-5, atol=1e-5)
+            floats += 1
         if step.kind is StepKind.BCONV2D and (small_groups is SmallGroups.NATIVE or step.groups == 1):
             before = Network(to_bytes(graph)).trace(image[0])[index - 1]
             words = found[f"step{index}.bits"]
             bits = np.unpackbits(words.view(np.uint8), axis=-1, bitorder="little")[0, ..., : step.in_channels]
             np.testing.assert_array_equal(bits, unpack_bits(before.bits, step.in_channels) < 0)
+            packed += 1
+    assert (floats, packed) == seen
 
 
 @pytest.mark.filterwarnings("ignore:Warning. Enabling `experimental_preserve_all_tensors`")
@@ -161,6 +190,15 @@ def test_every_option_of_larq_compute_engine() -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_every_option_on_every_instruction_set(isa: str) -> None:
     assert beside_lce("tests.litert_matrix", 600, seed=1, threads=3, kernel=isa)["wrong"] == 0
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_option_of_our_own_operator(isa: str) -> None:
+    options = {"kernel": isa, "threads": str(1 + ISAS.index(isa) % 3)}
+    result = litert_own_matrix.check(str(bnn_deploy.litert_library_path()), 300, ISAS.index(isa), options)
+    assert result["wrong"] == 0
+    assert result["models"] == {"float32": 100, "int8": 100, "bits": 100}
+    assert result["refused"] in range(1, 100)
 
 
 @pytest.mark.parametrize(("seed", "models", "threads"), [(0, 1500, 1), (1, 300, 3)])

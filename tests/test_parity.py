@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,33 +13,25 @@ from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable, UnknownName
 from bnn_deploy.export.files import export_files, model_path
 from bnn_deploy.export.fold import fold
+from bnn_deploy.export.small_groups import SmallGroups
 from bnn_deploy.layers.binarize import Binarization, set_binarization
 from bnn_deploy.layers.mobilenet import BinaryMobileNet
 from bnn_deploy.references import reference
-from bnn_deploy.report.summary import print_parity
-from bnn_deploy.runtimes import parity, registry
+from bnn_deploy.runtimes import parity
 from bnn_deploy.runtimes.base import NO_SUM, Floats, Runtime, Tap, Trace, integers
 from bnn_deploy.runtimes.engine import EngineRuntime
 from bnn_deploy.runtimes.parity import Parity, check_parity
-from bnn_deploy.runtimes.registry import RUNTIMES, missing_runtimes, open_runtime, verified_runtimes
+from bnn_deploy.runtimes.registry import BINARY_RUNTIMES, RUNTIMES, missing_runtimes, open_runtime
 from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime
 from tests.graphs import NETWORKS, named_graph, random_graph, random_images, tied_graph, with_constant
 
 MISSING = missing_runtimes()
-EXPORTED = [name for name in RUNTIMES if name != "litert"]  # runtimes of a network's files
-TRACED = [name for name in EXPORTED if name != "litert+bnn"]  # those that show every layer
+
+needs_litert = pytest.mark.skipif("litert+bnn" in MISSING, reason=MISSING.get("litert+bnn", ""))
 
 
-@pytest.fixture(params=EXPORTED)
+@pytest.fixture(params=BINARY_RUNTIMES)
 def runtime_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    if name in MISSING:
-        pytest.skip(MISSING[name])
-    return name
-
-
-@pytest.fixture(params=TRACED)
-def traced_runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     if name in MISSING:
         pytest.skip(MISSING[name])
@@ -69,11 +59,9 @@ def checked(graph: DeployGraph, images: Floats, runtime_name: str, folder: Path)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_runtime_sums_exactly(
-    traced_runtime: str, network: str, tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_every_runtime_sums_exactly(runtime_name: str, network: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = named_graph(network)
-    row = checked(graph, random_images(graph.architecture, 2, rng), traced_runtime, tmp_path)
+    row = checked(graph, random_images(graph.architecture, 2, rng), runtime_name, tmp_path)
     assert row.sums_wrong == 0
     assert row.exact
     assert row.sums_compared > 0
@@ -81,21 +69,35 @@ def test_every_runtime_sums_exactly(
     assert row.sign_flips_total <= 1e-3 * row.signs_compared, "only values within rounding of a threshold may flip"
 
 
+@needs_litert
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_runtime_that_shows_no_layers_has_torchs_answers(
-    network: str, tmp_path: Path, rng: np.random.Generator
-) -> None:
-    if "litert+bnn" in MISSING:
-        pytest.skip(MISSING["litert+bnn"])
+def test_litert_sums_small_groups_exactly(network: str, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Groups in the operator that only our delegate knows."""
     graph = named_graph(network)
-    row = checked(graph, random_images(graph.architecture, 2, rng), "litert+bnn", tmp_path)
+    export_files(graph, tmp_path, ["tflite"], SmallGroups.NATIVE)
+    _, row = check_parity(graph, tmp_path, random_images(graph.architecture, 2, rng), ["litert+bnn"])
     assert row.passed
-    assert (row.traced, row.sums_compared, row.signs_compared) == (False, 0, 0)
+    assert row.sums_unreadable == 0
+    assert row.sign_flips_total <= 1e-3 * row.signs_compared
 
 
-def test_ties_do_not_flip(traced_runtime: str, tmp_path: Path, rng: np.random.Generator) -> None:
+@needs_litert
+@pytest.mark.parametrize("small_groups", SmallGroups)
+def test_litert_with_another_weight_is_wrong(
+    small_groups: SmallGroups, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    graph = named_graph("groups-of-16")
+    weights = graph.steps[1].constants["weights"].copy()
+    weights[5, 1, 1, 7] *= -1
+    export_files(with_constant(graph, 1, "weights", weights), tmp_path, ["tflite"], small_groups)
+    _, row = check_parity(graph, tmp_path, random_images(graph.architecture, 2, rng), ["litert+bnn"])
+    step = graph.steps[1].step
+    assert row.sums_wrong == 2 * step.out_height * step.out_width
+
+
+def test_ties_do_not_flip(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = tied_graph()
-    row = checked(graph, random_images(graph.architecture, 1, rng), traced_runtime, tmp_path)
+    row = checked(graph, random_images(graph.architecture, 1, rng), runtime_name, tmp_path)
     assert row.sign_flips[0] == 0
 
 
@@ -109,8 +111,7 @@ def test_contract_of_a_runtime(runtime_name: str, tmp_path: Path, rng: np.random
     assert (logits.shape, logits.dtype) == ((3, 10), np.float32)
     np.testing.assert_array_equal(logits, trace.logits)
     expected = GraphRuntime(graph).trace(images)
-    assert runtime_name in TRACED or not trace.taps
-    for tap, other in zip(trace.taps, expected.taps if trace.taps else (), strict=True):
+    for tap, other in zip(trace.taps, expected.taps, strict=True):
         assert (tap.negative.shape, tap.negative.dtype) == (other.negative.shape, np.bool_)
         assert (tap.sums.shape, tap.sums.dtype) == (other.sums.shape, np.int32)
     with pytest.raises(ValueError, match="expected float32"):
@@ -259,12 +260,12 @@ def test_a_trained_network(runtime_name: str, tmp_path: Path, rng: np.random.Gen
     images = random_images(module.architecture, 4, rng)
     torch_row, row = check_parity(module, tmp_path, images, [runtime_name])
     assert row.passed
-    assert row.exact is row.traced is (runtime_name in TRACED)
+    assert row.exact
     assert row.file == file
     assert row.sign_flips_total <= 1e-2 * row.signs_compared
     assert (torch_row.runtime, torch_row.file, torch_row.sign_flips_total) == ("torch", None, 0)
     assert torch_row.passed
-    assert not row.traced or torch_row.sums_compared == row.sums_compared + row.sums_unreadable
+    assert torch_row.sums_compared == row.sums_compared + row.sums_unreadable
 
 
 def test_files_of_other_weights(tmp_path: Path, rng: np.random.Generator) -> None:
@@ -304,47 +305,13 @@ def test_nothing_compared_is_not_exact() -> None:
     assert not Parity("lce", 4, 0.99, 0.0, 1.0, 9, 0, 100, 100, (0,), None, 0.1).passed
 
 
-def test_without_layers_top_1_decides(
-    tmp_path: Path,
-    rng: np.random.Generator,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    class Untraced(GraphRuntime):
-        def trace(self, images: Floats) -> Trace:
-            return Trace(super().trace(images).logits, ())
-
-    graph = named_graph("dense")
-    monkeypatch.setattr(parity, "open_runtime", lambda name, path: Untraced(graph))
-    row = checked(graph, random_images(graph.architecture, 3, rng), "onnxruntime", tmp_path)
-    assert row.passed
-    assert not row.exact
-    assert (row.traced, row.sums_compared) == (False, 0)
-    assert "no layers to see" in str(row)
-    assert not replace(row, top1_agreement=0.9).passed
-    print_parity("title", [row.to_json()])
-    assert re.search(r"onnxruntime +│ +3 │ +100\.00 % │ .* │ +- │ +- │", capsys.readouterr().out)
-    monkeypatch.setattr(Untraced, "trace", lambda self, images: Trace(np.zeros((3, 9), np.float32), ()))
-    with pytest.raises(FileFormatError, match="of another architecture"):
-        checked(graph, random_images(graph.architecture, 3, rng), "onnxruntime", tmp_path)
-
-
-def test_what_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "missing_runtimes", lambda names: {"litert+bnn": "why"})
-    assert verified_runtimes() == TRACED
-    monkeypatch.setattr(registry, "missing_runtimes", lambda names: {})
-    assert verified_runtimes() == EXPORTED
-
-
 @pytest.mark.parametrize("other", ["depthwise", "groups-of-32", "odd-sizes"])
-def test_files_of_another_architecture(
-    traced_runtime: str, other: str, tmp_path: Path, rng: np.random.Generator
-) -> None:
+def test_files_of_another_architecture(runtime_name: str, other: str, tmp_path: Path, rng: np.random.Generator) -> None:
     graph = named_graph("dense")
-    export_for(traced_runtime, named_graph(other), tmp_path)
+    export_for(runtime_name, named_graph(other), tmp_path)
     images = random_images(graph.architecture, 1, rng)
     with pytest.raises(FileFormatError, match=r"model\.\w+: of another architecture"):
-        check_parity(graph, tmp_path, images, [traced_runtime])
+        check_parity(graph, tmp_path, images, [runtime_name])
 
 
 def test_missing_files(runtime_name: str, tmp_path: Path, rng: np.random.Generator) -> None:
@@ -364,7 +331,7 @@ def test_a_network_of_224(tmp_path: Path) -> None:
     graph = random_graph(reference("uniform-g8"), np.random.default_rng(0))
     export_files(graph, tmp_path)
     images = random_images(graph.architecture, 1, np.random.default_rng(1))
-    available = [name for name in EXPORTED if name not in MISSING]
+    available = [name for name in BINARY_RUNTIMES if name not in MISSING]
     for row in check_parity(graph, tmp_path, images, available):
         assert row.passed
-        assert row.sums_compared == (4_641_280 if row.traced else 0)
+        assert row.sums_compared == 4_641_280

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -29,6 +31,7 @@ from bnn_deploy.running.place import Bench, Place
 from bnn_deploy.running.there import There
 from bnn_deploy.runtimes import stock_worker, timing
 from bnn_deploy.runtimes.registry import RUNTIMES, missing_runtimes
+from bnn_deploy.runtimes.sessions import SESSIONS, random_image
 from bnn_deploy.runtimes.timing import LEAST_SAMPLES, interleaved
 from tests.boards import guard_of_ones_own
 from tests.graphs import named_graph
@@ -37,6 +40,11 @@ from tests.ssh_server import SshServer, needs_sshd
 from tests.test_imports import MODULES, PACKAGE, loaded
 
 SHAPE = (12, 12, 3)
+THREADS = Path("/proc/self/task")
+MISSING = missing_runtimes(["litert+bnn"])
+QEMU = shutil.which(f"qemu-{platform.machine()}-static")
+
+needs_litert = pytest.mark.skipif("litert+bnn" in MISSING, reason=MISSING.get("litert+bnn", ""))
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +198,38 @@ def test_threads_on_a_device_have_cores(folder: Path, tmp_path: Path, monkeypatc
 def test_bench_with_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Here()) as here:
         choices = choose(folder, ["engine", "onnxruntime+bnn"], here.missing)
-        engine, _ = quick(here, choices, monkeypatch, threads=2)
+        engine, onnx = quick(here, choices, monkeypatch, threads=2)
     check_bench(engine, 7)
+    check_bench(onnx, 1)
     assert engine.steps is not None
     assert engine.steps.threads == 2
+    assert onnx.steps is not None
+    assert onnx.steps.threads == 1, "its profiler tells the time of the thread that waits for the others"
+
+
+@needs_litert
+@pytest.mark.parametrize("there", [False, True])
+def test_bench_of_litert_with_threads(there: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(There("host") if there else Here()) as place:
+        (bench,) = quick(place, choose(folder, ["litert+bnn"], place.missing), monkeypatch, threads=2)
+    check_bench(bench, 7)
+    assert bench.steps is not None
+    assert bench.steps.threads == 2
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime+bnn", pytest.param("litert+bnn", marks=needs_litert)])
+def test_a_session_has_so_many_threads(runtime: str, folder: Path) -> None:
+    entry = RUNTIMES[runtime]
+    library = entry.library(None) if entry.library else None
+
+    def started(threads: int) -> int:
+        before = set(THREADS.iterdir())
+        session = SESSIONS[runtime](folder / "export" / f"model.{entry.format}", library, threads)
+        session.run(random_image(SHAPE))
+        return len(set(THREADS.iterdir()) - before)
+
+    started(1)  # whatever a runtime starts once
+    assert [started(threads) for threads in (1, 2, 4)] == [0, 1, 3]
 
 
 def test_lce_needs_a_reader_of_files() -> None:
@@ -309,6 +345,28 @@ def test_a_device_may_lack_what_nobody_asked_for(folder: Path, tmp_path: Path) -
         assert choose(folder, [], there.missing)[0].runtime == "engine"
 
 
+@pytest.mark.parametrize(
+    ("line", "kind", "message"),
+    [
+        ('{"error": "no luck", "kind": "RuntimeUnavailable"}', RuntimeUnavailable, "^host: no luck"),
+        ('{"error": "no luck", "kind": "FileFormatError"}', FileFormatError, "^host: no luck"),
+        ('{"error": "no luck", "kind": "DataError"}', DeviceError, "^host: no luck"),
+        ('{"error": "unknown name", "kind": "UnknownName"}', DeviceError, "^host: unknown name"),
+        ('{"error": "no luck", "kind": "OfTomorrow"}', DeviceError, "^host: no luck"),
+        ("Segmentation fault", DeviceError, "expected a JSON line from .*python, got 'Segmentation fault'"),
+    ],
+)
+def test_what_goes_wrong_there(
+    line: str, kind: type[BnnDeployError], message: str, folder: Path, tmp_path: Path
+) -> None:
+    python = script(tmp_path / "python", f"[ $1 = -c ] && echo '{json.dumps(PROBE)}' || echo '{line}'")
+    with closing(There("host", python)) as there:
+        model = there.open(Choice("onnxruntime", folder / "export" / "model.onnx"))
+        with pytest.raises(kind, match=message) as error:
+            model.run(np.zeros((1, *SHAPE), np.float32))
+    assert type(error.value) is kind
+
+
 def test_a_file_that_the_runtime_there_refuses(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"noise")
     with closing(There("host")) as there:
@@ -364,9 +422,28 @@ def test_bench_prints_a_table_for_all(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_times_of_an_emulated_device_are_marked(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     guard_of_ones_own(tmp_path, monkeypatch)
-    monkeypatch.setattr(There, "facts", lambda self: {"machine": "aarch64", "emulated": True})
+    read = Device._read_facts
+    monkeypatch.setattr(Device, "_read_facts", lambda self: {**read(self), "emulated": True})
     result = command("bench", folder, "--device", "host", "--seconds", 0)
     assert "host is emulated: these times say nothing about a real one" in result.stderr
+
+
+@pytest.mark.skipif(not QEMU, reason="needs qemu-user-static")
+def test_times_of_an_emulated_python_are_marked(folder: Path, tmp_path: Path) -> None:
+    model = folder / "export" / "model.onnx"
+    python = script(tmp_path / "python", f'exec {QEMU} {sys.executable} "$@"')
+    arguments = ["bench", model, "--runtime", "onnxruntime", "--device", "host", "--seconds", 0]
+    result = command(*arguments, "--python", python)
+    assert "host is emulated: these times say nothing about a real one" in result.stderr
+    assert "emulated" not in command(*arguments).stderr
+
+
+@pytest.mark.parametrize("name", ["run", "bench"])
+def test_a_python_without_a_device(name: str, folder: Path) -> None:
+    images = ["--random", 1] if name == "run" else []
+    result = command(name, folder, "--python", "python3", *images)
+    assert result.exit_code == 2
+    assert "--python is a device's: give --device, too" in result.stderr
 
 
 def test_unknown_devices() -> None:

@@ -19,24 +19,27 @@ from bnn_deploy.profiling.board_binary import MACHINES, board_binary
 CLOSE = 1e-4
 
 
+def is_right(network: Path) -> bool:
+    """Whether one case passes; says why not."""
+    images, expected = (np.load(network.with_suffix(f".{name}.npy")) for name in ("images", "expected"))
+    logits = Network.open(network).run(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).reshape(expected.shape)
+    difference = float(np.abs(logits - expected).max())
+    right = difference <= (0 if platform.machine() == "x86_64" else CLOSE)
+    if not right:
+        print(f"{network.stem}: off by {difference:.2g}", file=sys.stderr)
+    return right
+
+
 def main(folder: str) -> int:
     """The command line."""
     networks = sorted(Path(folder).glob("*.bnn"))
-    wrong = 0
-    for network in networks:
-        images, expected = (np.load(network.with_suffix(f".{name}.npy")) for name in ("images", "expected"))
-        logits = Network.open(network).run(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).reshape(expected.shape)
-        difference = float(np.abs(logits - expected).max())
-        if difference > (0 if platform.machine() == "x86_64" else CLOSE):
-            wrong += 1
-            print(f"{network.stem}: off by {difference:.2g}", file=sys.stderr)
+    right = sum(is_right(network) for network in networks)
     for machine in MACHINES:
         carried = board_binary(machine), onnx_library_path(machine), litert_library_path(machine)
         print(f"for {machine}:", *(path.relative_to(native_folder()) for path in carried))
     subprocess.run([board_binary(platform.machine()), "facts"], check=True, stdout=subprocess.DEVNULL)
-    right = f"{len(networks) - wrong} of {len(networks)} networks right"
-    print(f"bnn-deploy {__version__} on {platform.machine()}: {right}")
-    return int(wrong > 0 or not networks)
+    print(f"bnn-deploy {__version__} on {platform.machine()}: {right} of {len(networks)} networks right")
+    return int(right < len(networks) or not networks)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ from pathlib import Path
 import click
 
 from bnn_deploy.cli.console import Stage, say, stage
-from bnn_deploy.cli.options import json_option, python_option
+from bnn_deploy.cli.options import json_option
+from bnn_deploy.cli.place import chosen_place, python_option
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
 from bnn_deploy.report.tables import percent, print_json, print_table, us
 from bnn_deploy.running.choice import Choice, candidates, choose
-from bnn_deploy.running.here import Here
 from bnn_deploy.running.place import Bench, Place
-from bnn_deploy.running.there import There
-from bnn_deploy.runtimes.registry import RUNTIMES
+from bnn_deploy.runtimes.registry import BINARY_RUNTIMES, RUNTIMES
 from bnn_deploy.runtimes.step_times import StepTimes
 
 _MOST_STEPS, _LONGEST = 40, 20
@@ -64,8 +63,7 @@ def command(
     """
     if names and every:
         raise click.UsageError("give --runtime or --all, not both")
-    place: Place = There(device, python) if device else Here()
-    with closing(place), stage("bench") as bar:
+    with closing(chosen_place(device, python)) as place, stage("bench") as bar:
         choices = _installed(where, place) if every else choose(where, list(dict.fromkeys(names)), place.missing)
         found = place.bench(choices, threads, seconds, lambda *told: _tell(bar, *told))
         facts = place.facts()
@@ -92,7 +90,7 @@ def _installed(where: Path, place: Place) -> list[Choice]:
     found = []
     for choice in candidates(where):
         why = place.missing(choice.runtime)
-        if why is None and choice.runtime == "litert":  # knows no binary layers
+        if why is None and choice.runtime not in BINARY_RUNTIMES:
             why = _refusal(place, choice)
         if why is None:
             found.append(choice)

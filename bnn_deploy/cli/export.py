@@ -58,6 +58,8 @@ def command(
         raise click.UsageError(
             "--converter lce compares two files in LCE's interpreter: it needs --format tflite and --small-groups pad"
         )
+    if small_groups != SmallGroups.PAD.value and "tflite" not in formats:
+        raise click.UsageError(f"--small-groups {small_groups} is about the .tflite file: it needs --format tflite")
     graph, target = fold(NetworkFolder.open(folder).load()), out or folder / "export"
     if converter:
         converter_python()  # before anything is written

@@ -22,7 +22,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 seed_option = click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of everything random."
 )
-python_option = click.option("--python", help="The device's Python, for .onnx and .tflite files  [default: python3].")
 epochs_option = click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's own number.")
 groups_option = click.option("--groups", help="Group count of each block, with commas, instead of its own.")
 genes_option = click.option("--gene", "genes", multiple=True, help="One gene, as block2.groups=8; repeatable.")

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bnn_deploy.cli.console import say, stage
-from bnn_deploy.cli.options import json_option, python_option, seed_option
+from bnn_deploy.cli.options import json_option, seed_option
+from bnn_deploy.cli.place import chosen_place, python_option
 from bnn_deploy.errors import DataError
 from bnn_deploy.report.tables import percent, print_json, print_table
 from bnn_deploy.running.choice import choose
-from bnn_deploy.running.here import Here
 from bnn_deploy.running.images import Images, load_images, random_images
-from bnn_deploy.running.place import Model, Place
-from bnn_deploy.running.there import There
+from bnn_deploy.running.place import Model
 from bnn_deploy.runtimes.registry import RUNTIMES
 
 _SHOWN, _TOP = 20, 5
@@ -66,8 +65,7 @@ def command(
     """
     if bool(specs) == bool(count):
         raise click.UsageError("give images: --images FILE.npy, FILE.png or a data set as digits; or --random N")
-    place: Place = There(device, python) if device else Here()
-    with closing(place):
+    with closing(chosen_place(device, python)) as place:
         (choice,) = choose(where, [runtime] if runtime else [], place.missing)
         say(f"{choice.file} in {choice.runtime}{f' on {device}' if device else ''}")
         model = place.open(choice)

@@ -7,14 +7,12 @@ from pathlib import Path
 import click
 
 from bnn_deploy.cli.options import json_option, seed_option
-from bnn_deploy.runtimes.registry import RUNTIMES
-
-_RUNTIMES = [name for name in RUNTIMES if name != "litert"]  # which knows no binary layers
+from bnn_deploy.runtimes.registry import BINARY_RUNTIMES
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
-@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(_RUNTIMES), help="Repeatable [all].")
+@click.option("--runtime", "runtimes", multiple=True, type=click.Choice(BINARY_RUNTIMES), help="Repeatable [all].")
 @click.option("--images", type=click.IntRange(min=1), help="Only the first N test images.")
 @click.option("--table", type=click.Path(path_type=Path), help="Also compare the latency with this table's prediction.")
 @click.option("--device", help="Where to measure that latency  [default: host; with --latency the table's].")
@@ -42,8 +40,9 @@ def command(
     """Check exported files against torch; or, with --latency, a latency table against measured networks.
 
     Files of FOLDER, a trained network: in every runtime, on the test images. Integer sums of binary layers must be
-    equal; signs that a rounding flipped are counted; top-1 must agree on 99.5 % of the images. Of `litert+bnn`,
-    which is checked where it is installed, only logits and top-1 can be compared. Exit code 1 when a check fails.
+    equal; signs that a rounding flipped are counted; top-1 must agree on 99.5 % of the images. Unless asked
+    for, `litert+bnn` is left out where it is not installed, and `lce` where the .tflite file was exported with
+    --small-groups native. Exit code 1 when a check fails.
 
     --latency: random networks of a space (--space, --seed), or the Pareto networks of FOLDER, a search, run whole on
     the table's device and core, with invented constants. Shows how far the sums of the table's rows are from what was

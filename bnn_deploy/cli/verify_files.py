@@ -19,6 +19,7 @@ from bnn_deploy.profiling.network_latency import measure_network
 from bnn_deploy.report.summary import print_parity
 from bnn_deploy.report.tables import print_json, us
 from bnn_deploy.runtimes.parity import check_parity
+from bnn_deploy.runtimes.verified import left_out_runtimes
 from bnn_deploy.training.network_folder import NetworkFolder
 
 
@@ -27,11 +28,14 @@ def verify_files(
 ) -> None:
     """See the command's help."""
     network = NetworkFolder.open(folder)
-    test = network.load_data().test
+    test, exported = network.load_data().test, network.path / "export"
+    if not runtimes:
+        for name, why in left_out_runtimes(exported).items():
+            say(f"{name} is left out: {why}")
     with stage("verify") as bar:
         parity = check_parity(
             network.load(),
-            network.path / "export",
+            exported,
             test,
             runtimes or None,
             lambda done, total: bar.update(done, total, "images"),

@@ -44,15 +44,6 @@ def _network(name: str, row: Mapping[str, Any]) -> list[str]:
 
 
 def _parity(row: Mapping[str, Any]) -> list[str]:
-    if not row.get("traced", True):
-        return [
-            row["runtime"],
-            str(row["images"]),
-            percent(row["top1_agreement"]),
-            f"{row['max_abs_diff']:.1e}",
-            "-",
-            "-",
-        ]
     wrong = f"{row['sums_wrong']} of {row['sums_compared'] / 1e6:.1f} M"
     wrong += f", {row['sums_unreadable']} unreadable" if row["sums_unreadable"] else ""
     flips = f"{row['sign_flips_total']} of {row['signs_compared'] / 1e6:.1f} M"

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bnn_deploy import errors
-from bnn_deploy.errors import DeviceError, DeviceLost, RuntimeUnavailable
+from bnn_deploy.errors import BnnDeployError, DeviceError, DeviceLost, FileFormatError, RuntimeUnavailable
 from bnn_deploy.latency.measurement import Timings
 from bnn_deploy.profiling.transport.base import Transport
 from bnn_deploy.profiling.transport.local import LocalTransport
@@ -31,13 +30,17 @@ _PACKAGES = {
     "numpy": "numpy",
 }  # module -> name for pip
 _NEEDS = {"onnxruntime": "onnxruntime", "litert": "ai_edge_litert"}  # runtime without +bnn -> module
+_KINDS: Mapping[str, type[BnnDeployError]] = {kind.__name__: kind for kind in (RuntimeUnavailable, FileFormatError)}
 _TIMEOUT_S = 300.0  # beside the seconds that were asked for
 _IMAGE_TIMEOUT_S = 60.0
 
 _PROBE = """
-import importlib.util, json, platform, sys
+import importlib.util, json, os, platform, sys
 found = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
-print(json.dumps({"python": sys.version_info[:2], "machine": platform.machine(), "found": found}))
+program, of_thread = map(os.readlink, ("/proc/self/exe", "/proc/self/task/%d/exe" % os.getpid()))
+emulated = program != of_thread  # see native/doors/board/emulation.cc
+facts = {"python": sys.version_info[:2], "machine": platform.machine(), "emulated": emulated, "found": found}
+print(json.dumps(facts))
 """
 
 
@@ -96,7 +99,7 @@ class DevicePython:
 
         Raises:
             RuntimeUnavailable, FileFormatError: as there.
-            DeviceError: the device failed.
+            DeviceError: the device failed, or the worker in another way.
         """
         request = {
             "do": do,
@@ -112,10 +115,7 @@ class DevicePython:
             worker.write_bytes(stock_worker.archive())
             argv = [self._python, self._transport.push(worker), self._transport.push(path)]
             for line in self._transport.run(argv, timeout_s):
-                record = json.loads(line)
-                if "error" in record:
-                    raise getattr(errors, record["kind"])(f"{self.name}: {record['error']}")
-                yield record
+                yield self._record(line)
 
     def push(self, path: Path) -> str:
         """See Transport.push."""
@@ -124,6 +124,15 @@ class DevicePython:
     def pull(self, remote: str, path: Path) -> None:
         """See Transport.pull."""
         self._transport.pull(remote, path)
+
+    def _record(self, line: str) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except ValueError as exc:
+            raise DeviceError(f"{self.name}: expected a JSON line from {self._python}, got {line.strip()!r}") from exc
+        if "error" in record:
+            raise _KINDS.get(record["kind"], DeviceError)(f"{self.name}: {record['error']}")
+        return record
 
     def _library(self, runtime: str) -> Path | None:
         library = runtime_entry(runtime).library

@@ -63,9 +63,7 @@ class Here:
             return BoardModel(self._device, choice).profiled(threads)
         if choice.runtime not in SESSIONS:
             return None
-        library = _library(choice.runtime)
-        shape = SESSIONS[choice.runtime](choice.file, library).shape
-        return profiled(choice.runtime, choice.file, library, threads, random_image(shape))
+        return profiled(choice.runtime, choice.file, _library(choice.runtime), threads)
 
 
 @contextmanager

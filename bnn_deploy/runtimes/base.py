@@ -36,7 +36,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """logits: float32 [N, classes]; taps: one for each binary layer, in order, or none where a runtime shows none."""
+    """logits: float32 [N, classes]; taps: one for each binary layer, in order."""
 
     logits: Floats
     taps: tuple[Tap, ...]
@@ -61,7 +61,7 @@ class Runtime(Protocol):
         """
 
     def trace(self, images: Floats) -> Trace:
-        """The same, with every binary layer's input signs and integer sums; without, where the runtime shows none.
+        """The same, with every binary layer's input signs and integer sums.
 
         Raises:
             ValueError: images of another shape or type.

@@ -22,20 +22,16 @@ import numpy.typing as npt
 import bnn_deploy
 from bnn_deploy.architecture import Architecture
 from bnn_deploy.errors import FileFormatError, RuntimeUnavailable
-from bnn_deploy.export.common import architecture_of
-from bnn_deploy.export.small_groups import OWN_OPERATOR, padded_channels
+from bnn_deploy.export.small_groups import OWN_OPERATOR
 from bnn_deploy.runtimes import lce_worker
-from bnn_deploy.runtimes.base import Floats, Tap, Trace, check_images, integers, reading
-from bnn_deploy.runtimes.tflite_file import Operator, TfliteFile
+from bnn_deploy.runtimes.base import Floats, Trace, check_images, reading
+from bnn_deploy.runtimes.tflite_file import TfliteFile
+from bnn_deploy.runtimes.tflite_taps import TfliteTaps
 from bnn_deploy.runtimes.timing import Sampler
-from bnn_deploy.steps import Step, StepKind, plan
 
 PYTHON_VARIABLE = "BNN_LCE_PYTHON"
 
 Array = npt.NDArray[np.generic]
-
-_EPSILON = float(np.finfo(np.float32).eps)
-_TOLERANCE = 0.25  # a sum read back from floats may be this far from an integer
 
 
 def lce_python(make: str = "make lce-env") -> Path:
@@ -59,6 +55,16 @@ def lce_python(make: str = "make lce-env") -> Path:
     )
 
 
+def refusal(file: TfliteFile) -> str | None:
+    """Why LCE's interpreter cannot run a file of ours; None where it can."""
+    if all(operator.custom != OWN_OPERATOR for operator in file.operators):
+        return None
+    return (
+        f"{file.path}: exported with --small-groups native: its {OWN_OPERATOR} operators need our delegate, LCE's "
+        "interpreter does not know them; for LCE, export with --small-groups pad"
+    )
+
+
 class LceRuntime:
     """A .tflite file, opened.
 
@@ -77,11 +83,9 @@ class LceRuntime:
         self._python = lce_python()
         self._architecture = architecture
         self._file = TfliteFile(path)
-        if any(operator.custom == OWN_OPERATOR for operator in self._file.operators):
-            raise FileFormatError(
-                f"{path}: exported with --small-groups native: its {OWN_OPERATOR} operators need our delegate, LCE's "
-                "interpreter does not know them; for LCE, export with --small-groups pad"
-            )
+        reason = refusal(self._file)
+        if reason is not None:
+            raise FileFormatError(reason)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -102,18 +106,11 @@ class LceRuntime:
 
     def trace(self, images: Floats) -> Trace:
         """See Runtime.trace."""
-        layers = self._layers()
-        with reading(self._file.path):
-            wanted = [tensor for operator, _ in layers for tensor in (operator.inputs[0], operator.outputs[0])]
-            model = self._file.with_outputs([*self._file.outputs, *wanted])
-        arrays = self._predict(model, images)
+        taps = TfliteTaps(self._file, self._architecture)
+        arrays = self._predict(taps.model(self._file.outputs), images)
         with reading(self._file.path):
             logits, *inner = arrays
-            taps = []
-            for (operator, step), packed, affine in zip(layers, inner[::2], inner[1::2], strict=True):
-                sums, readable = self._sums(operator, step, affine.astype(np.float64))
-                taps.append(Tap(unpack_words(packed, step), sums, readable))
-            return Trace(logits.astype(np.float32, copy=False), tuple(taps))
+            return Trace(logits.astype(np.float32, copy=False), taps.read(inner))
 
     @contextmanager
     def sampler(self, threads: int) -> Iterator[Sampler]:
@@ -143,32 +140,6 @@ class LceRuntime:
 
             yield sample
 
-    def _layers(self) -> list[tuple[Operator, Step]]:
-        """The LceBconv2d operators and the binary steps that they are."""
-        path = self._file.path
-        architecture = self._architecture or architecture_of(self._file.metadata, path)
-        operators = [operator for operator in self._file.operators if operator.custom == "LceBconv2d"]
-        steps = [step for step in plan(architecture) if step.kind is StepKind.BCONV2D]
-        if len(operators) != len(steps):
-            raise FileFormatError(f"{path}: expected {len(steps)} LceBconv2d operators, got {len(operators)}")
-        return list(zip(operators, steps, strict=True))
-
-    def _sums(
-        self, operator: Operator, step: Step, affine: npt.NDArray[np.float64]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-        """The integers behind y = multiplier * sum + bias, and the channels in which float32 lets one read them.
-
-        LCE computes acc * (-2 * multiplier) + (K * multiplier + bias), so y carries an error of up to
-        eps * (|multiplier| * K + |bias|), and the quotient is off by eps * (K + |bias / multiplier|). The padding's
-        surplus (small_groups.padded_weights) is taken off.
-        """
-        multiplier, bias = (self._file.constant(operator.inputs[i]).astype(np.float64) for i in (2, 3))
-        extra = (padded_channels(step) - step.in_channels) // step.groups * step.kernel**2
-        divisor = np.where(multiplier == 0, 1.0, multiplier)
-        error = _EPSILON * (step.k_bits + extra + np.abs(bias / divisor))
-        readable = (multiplier != 0) & (error < _TOLERANCE)
-        return integers((affine - bias) / divisor - extra % 2, _TOLERANCE), readable
-
     def _predict(self, model: bytes, images: Floats) -> list[Array]:
         check_images(images, self._file.input_shape[1:])
         payload = io.BytesIO()
@@ -190,11 +161,3 @@ class LceRuntime:
         if code == lce_worker.NOT_INSTALLED:
             raise RuntimeUnavailable(f"{self._python}: {reason}; make its environment with `make lce-env`")
         raise FileFormatError(f"{self._file.path}: LCE's interpreter refuses it: {reason}")
-
-
-def unpack_words(packed: Array, step: Step) -> npt.NDArray[np.bool_]:
-    """int32 words [N, H, W, words] -> bool [N, H, W, C], without the channels that padding added to each group."""
-    bits = np.unpackbits(np.ascontiguousarray(packed).view(np.uint8), axis=-1, bitorder="little")
-    bits = bits[..., : padded_channels(step)].reshape(*packed.shape[:-1], step.groups, -1)
-    bits = bits[..., : step.in_channels // step.groups]
-    return bits.reshape(*packed.shape[:-1], step.in_channels).astype(np.bool_)

@@ -23,7 +23,8 @@ class LiteRt:
 
     def __init__(self, path: str | os.PathLike[str], library: str | os.PathLike[str] | None = None) -> None:
         self.name = "litert" if library is None else "litert+bnn"
-        self._session = LiteRtSession(Path(path), None if library is None else Path(library))
+        self._path, self._library = Path(path), None if library is None else Path(library)
+        self._session = LiteRtSession(self._path, self._library)
         self.image_shape = self._session.shape
 
     def run(self, images: Floats) -> Floats:
@@ -32,5 +33,12 @@ class LiteRt:
         return self._session.run(images)
 
     def trace(self, images: Floats) -> Trace:
-        """See Runtime.trace. No taps: the delegate runs a network as one operator."""
-        return Trace(self.run(images), ())
+        """See Runtime.trace. Inner tensors are those of a copy of the file with them as outputs, logits those of the
+        file as it is, in which the delegate runs the network as one operator.
+        """
+        from bnn_deploy.runtimes.tflite_file import TfliteFile
+        from bnn_deploy.runtimes.tflite_taps import TfliteTaps
+
+        logits, taps = self.run(images), TfliteTaps(TfliteFile(self._path))
+        session = LiteRtSession(taps.model(), self._library, name=str(self._path))
+        return Trace(logits, taps.read(session.outputs(images)))

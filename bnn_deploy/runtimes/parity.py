@@ -31,8 +31,9 @@ from bnn_deploy.export.files import model_path
 from bnn_deploy.export.fold import fold
 from bnn_deploy.layers import BinaryMobileNet
 from bnn_deploy.runtimes.base import Floats, Runtime, Tap, Trace
-from bnn_deploy.runtimes.registry import open_runtime, runtime_entry, verified_runtimes
+from bnn_deploy.runtimes.registry import open_runtime, runtime_entry
 from bnn_deploy.runtimes.torch import GraphRuntime, TorchRuntime, reference_sums
+from bnn_deploy.runtimes.verified import verified_runtimes
 from bnn_deploy.steps import StepKind
 
 MIN_AGREEMENT = 0.995  # share of images whose top-1 must be torch's
@@ -68,7 +69,7 @@ class Parity:
 
     Args:
         runtime: its name.
-        images: how many were run; every layer of every one was compared, unless the runtime shows none (`traced`).
+        images: how many were run; every layer of every one was compared.
         top1_agreement: share of images whose highest logit is torch's, 0..1.
         max_abs_diff: largest difference of a logit from torch's; max_rel_diff: that over torch's largest logit.
         sums_compared, sums_wrong: integer sums of binary layers, see above; sums_unreadable: those that the runtime's
@@ -76,7 +77,6 @@ class Parity:
         signs_compared: input signs of all binary layers; sign_flips: how many differ from torch's, for each layer.
         file: the exported file that was checked, None for torch.
         seconds: wall time of the runtime alone, taps included. Not a benchmark.
-        traced: False for a runtime that shows no layers, so that top-1 alone is judged.
     """
 
     runtime: str
@@ -91,7 +91,6 @@ class Parity:
     sign_flips: tuple[int, ...]
     file: Path | None
     seconds: float
-    traced: bool = True
 
     @property
     def sign_flips_total(self) -> int:
@@ -105,8 +104,8 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Exact, where sums can be seen, and top-1 agrees on MIN_AGREEMENT of the images."""
-        return (self.exact or not self.traced) and self.top1_agreement >= MIN_AGREEMENT
+        """Exact, and top-1 agrees on MIN_AGREEMENT of the images."""
+        return self.exact and self.top1_agreement >= MIN_AGREEMENT
 
     def to_json(self) -> dict[str, object]:
         """All fields, totals and the verdict, JSON-ready."""
@@ -114,14 +113,11 @@ class Parity:
         return {**asdict(self), "file": file, "sign_flips_total": self.sign_flips_total, "passed": self.passed}
 
     def __str__(self) -> str:
-        layers = (
-            f"{self.sums_wrong} of {self.sums_compared} sums wrong, {self.sign_flips_total} of {self.signs_compared} "
-            "signs flipped"
-        )
         return (
             f"{self.runtime}: {self.images} images, top-1 agrees on {100 * self.top1_agreement:.2f} %, largest logit "
             f"difference {self.max_abs_diff:.2g} ({self.max_rel_diff:.2g} of the largest logit), "
-            f"{layers if self.traced else 'no layers to see'}"
+            f"{self.sums_wrong} of {self.sums_compared} sums wrong, {self.sign_flips_total} of {self.signs_compared} "
+            "signs flipped"
         )
 
 
@@ -140,7 +136,7 @@ def check_parity(
         model: the trained network; or a folded graph, which is then computed step by step in torch.
         folder: of its exported files, `model.*` (export.files.model_path). A file of other weights shows as wrong sums.
         images: an array, float32 [N, H, W, C], or a source from which a few at a time are taken.
-        runtimes: names of RUNTIMES; None: registry.verified_runtimes.
+        runtimes: names of RUNTIMES; None: verified.verified_runtimes.
         progress: called with (images done, images) after every batch.
         count: only the first images; None: all of them.
 
@@ -154,7 +150,7 @@ def check_parity(
         ExportError: the network cannot be folded.
         ValueError: no images, or images of another shape or type.
     """
-    names = verified_runtimes() if runtimes is None else list(runtimes)
+    names = verified_runtimes(folder) if runtimes is None else list(runtimes)
     files = [_exported(folder, name) for name in names]
     graph = model if isinstance(model, DeployGraph) else fold(model)
     torch = GraphRuntime(model) if isinstance(model, DeployGraph) else TorchRuntime(model, model.architecture)
@@ -210,7 +206,6 @@ class _Tally:
         self._compared = self._wrong = self._unreadable = self._signs = 0
         self._flips = np.zeros(len(steps), np.int64)
         self._seconds = 0.0
-        self._traced = True
 
     def add(self, trace: Trace, seconds: float, expected: Trace, sums: Sequence[npt.NDArray[np.int32]]) -> None:
         """One batch: the runtime's trace, the reference's, and the exact sums of the reference's signs."""
@@ -220,9 +215,6 @@ class _Tally:
         difference = np.abs(trace.logits - expected.logits).max()
         self._max_abs_diff = float(np.maximum(self._max_abs_diff, difference))  # a NaN stays
         self._largest_logit = max(self._largest_logit, float(np.abs(expected.logits).max()))
-        self._traced = bool(trace.taps)
-        if not self._traced:
-            return
         for layer, (tap, other) in enumerate(zip(trace.taps, expected.taps, strict=True)):
             flipped = tap.negative != other.negative
             self._signs += flipped.size
@@ -250,7 +242,6 @@ class _Tally:
             sign_flips=tuple(self._flips.tolist()),
             file=self.opened.file,
             seconds=self._seconds,
-            traced=self._traced,
         )
 
 
@@ -282,8 +273,7 @@ def _traced(opened: Opened, images: Floats, expected: Trace) -> tuple[Trace, flo
         trace, seconds = _timed(opened.runtime, images)
     except ValueError as exc:  # the reference has taken these images
         raise FileFormatError(f"{opened.file}: of another architecture than the network: {exc}") from exc
-    wanted = _shapes(expected) if trace.taps else [expected.logits.shape]
-    if _shapes(trace) != wanted:
+    if _shapes(trace) != _shapes(expected):
         raise FileFormatError(f"{opened.file}: of another architecture than the network: its layers have other shapes")
     return trace, seconds
 

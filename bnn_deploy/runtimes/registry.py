@@ -19,13 +19,15 @@ class RuntimeEntry:
     """How to open the file of a runtime.
 
     format: of its files, one of export.files.FORMATS. probe: raises RuntimeUnavailable when the runtime is not
-    installed. library: of ours, that it loads; called with the name of a machine, None for this one.
+    installed. library: of ours, that it loads; called with the name of a machine, None for this one. binary: it knows
+    binary layers, so that it can run an exported network.
     """
 
     format: str
     probe: Callable[[], None]
     open: Callable[[Path], Runtime]
     library: Callable[[str | None], Path] | None = None
+    binary: bool = True
 
 
 def open_runtime(name: str, path: Path) -> Runtime:
@@ -49,13 +51,6 @@ def missing_runtimes(names: Iterable[str] | None = None) -> dict[str, str]:
         except RuntimeUnavailable as exc:
             missing[name] = str(exc)
     return missing
-
-
-def verified_runtimes() -> list[str]:
-    """What a parity check covers unless told otherwise: all that can run an exported network; "litert+bnn", which needs
-    a package of its own, where it is installed."""
-    names = [name for name in RUNTIMES if name != "litert"]
-    return names if not missing_runtimes(["litert+bnn"]) else [name for name in names if name != "litert+bnn"]
 
 
 def runtime_entry(name: str) -> RuntimeEntry:
@@ -146,6 +141,7 @@ RUNTIMES: Mapping[str, RuntimeEntry] = {
     "onnxruntime": RuntimeEntry("onnx", _probe_onnxruntime, _open_onnxruntime),
     "onnxruntime+bnn": RuntimeEntry("onnx", _probe_onnxruntime_bnn, _open_onnxruntime_bnn, onnx_library_path),
     "lce": RuntimeEntry("tflite", _probe_lce, _open_lce),
-    "litert": RuntimeEntry("tflite", _probe_litert, _open_litert),
+    "litert": RuntimeEntry("tflite", _probe_litert, _open_litert, binary=False),
     "litert+bnn": RuntimeEntry("tflite", _probe_litert_bnn, _open_litert_bnn, litert_library_path),
 }
+BINARY_RUNTIMES = tuple(name for name, entry in RUNTIMES.items() if entry.binary)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -25,6 +26,19 @@ Floats = npt.NDArray[np.float32]
 Call = Callable[[], object]
 
 _KERNEL_TIME = "_kernel_time"  # ends the name of a node in ONNX Runtime's profile
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a runtime's profiler tells.
+
+    Args:
+        threads: whose times are added up.
+        steps: {"name", "total_ns"} and what else the runtime tells.
+    """
+
+    threads: int
+    steps: Sequence[Mapping[str, object]]
 
 
 class Session(Protocol):
@@ -58,8 +72,8 @@ class Session(Protocol):
     def placed(self, image: Floats) -> Call:
         """What to time: a run of an image [1, H, W, C] that stands in place."""
 
-    def end_profile(self) -> list[dict[str, object]]:
-        """The steps of its profile, {"name", "total_ns"} and what else the runtime tells; ends the session."""
+    def end_profile(self) -> Profile:
+        """Its profile; ends the session."""
 
 
 class OnnxSession:
@@ -126,8 +140,9 @@ class OnnxSession:
         session, inputs = self._session, self._inputs(image)
         return lambda: session.run(None, inputs)
 
-    def end_profile(self) -> list[dict[str, object]]:
-        """See Session. A step is a node, its "kernel" the operator; each duration is cut to whole microseconds."""
+    def end_profile(self) -> Profile:
+        """See Session. A step is a node, its "kernel" the operator; each duration is that of the thread which waits for
+        the others, cut to whole microseconds."""
         events = json.loads(Path(self._session.end_profiling()).read_text())
         steps: dict[str, dict[str, Any]] = {}
         for event in events:
@@ -135,18 +150,27 @@ class OnnxSession:
                 name = event["name"].removesuffix(_KERNEL_TIME)
                 step = steps.setdefault(name, {"name": name, "kernel": event["args"]["op_name"], "total_ns": 0})
                 step["total_ns"] += 1000 * event["dur"]
-        return list(steps.values())
+        return Profile(1, list(steps.values()))
 
     def _inputs(self, images: Floats) -> dict[str, Floats]:
         return {self._session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
 
 
 class LiteRtSession:
-    """See Session. Images run one after another."""
+    """See Session. `model` may also be the bytes of a file. Images run one after another."""
 
-    def __init__(self, model: Path, library: Path | None = None, threads: int = 1, profile: Path | None = None) -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        library: Path | None = None,
+        threads: int = 1,
+        profile: Path | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
         runtime = import_litert()
-        self._model, self._profile = model, profile
+        self._name = name or ("model" if isinstance(model, bytes) else str(model))
+        self._profile = profile
         delegates = []
         if library is not None:
             options = {"threads": str(threads)} | ({"profile": str(profile)} if profile else {})
@@ -156,12 +180,13 @@ class LiteRtSession:
                 reason = str(exc).removeprefix(f"Failed to load delegate from {library}\n")
                 raise RuntimeUnavailable(f"{library}: LiteRT cannot use this library: {reason}") from exc
         try:
+            source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
             self._interpreter = runtime.Interpreter(
-                model_path=str(model), num_threads=threads, experimental_delegates=delegates or None
+                **source, num_threads=threads, experimental_delegates=delegates or None
             )
             self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as exc:
-            raise FileFormatError(f"{model}: LiteRT refuses it: {_explained(str(exc), library)}") from exc
+            raise FileFormatError(f"{self._name}: LiteRT refuses it: {_explained(str(exc), library)}") from exc
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -173,21 +198,26 @@ class LiteRtSession:
         inputs = self._interpreter.get_input_details()
         sizes = inputs[0]["shape"].tolist() if len(inputs) == 1 and inputs[0]["dtype"] == np.float32 else []
         if len(sizes) != 4 or sizes[0] != 1:
-            raise FileFormatError(f"{self._model}: expected one input, float32 [1, H, W, C]")
+            raise FileFormatError(f"{self._name}: expected one input, float32 [1, H, W, C]")
         height, width, channels = sizes[1:]
         return height, width, channels
 
     def run(self, images: Floats) -> Floats:
         """See Session."""
-        output = self._interpreter.get_output_details()[0]["index"]
-        rows = []
+        logits: Floats = self.outputs(images)[0]
+        return logits
+
+    def outputs(self, images: Floats) -> list[npt.NDArray[Any]]:
+        """All outputs."""
+        tensors = [output["index"] for output in self._interpreter.get_output_details()]
+        runs = []
         try:
             for image in images:
                 self.placed(image[np.newaxis])()
-                rows.append(self._interpreter.get_tensor(output))
+                runs.append([self._interpreter.get_tensor(tensor) for tensor in tensors])
         except (RuntimeError, ValueError) as exc:
-            raise FileFormatError(f"{self._model}: LiteRT cannot run it: {exc}") from exc
-        return np.concatenate(rows)
+            raise FileFormatError(f"{self._name}: LiteRT cannot run it: {exc}") from exc
+        return [np.concatenate(rows) for rows in zip(*runs, strict=True)]
 
     def placed(self, image: Floats) -> Call:
         """See Session."""
@@ -195,12 +225,12 @@ class LiteRtSession:
         call: Call = self._interpreter.invoke
         return call
 
-    def end_profile(self) -> list[dict[str, object]]:
+    def end_profile(self) -> Profile:
         """See Session. The delegate writes it when the interpreter is closed."""
         assert self._profile is not None
         self._interpreter = None
-        steps: list[dict[str, object]] = json.loads(self._profile.read_text())["steps"]
-        return steps
+        profile = json.loads(self._profile.read_text())
+        return Profile(profile["threads"], profile["steps"])
 
 
 SESSIONS: Mapping[str, type[Session]] = {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bnn_deploy.runtimes.sessions import SESSIONS, Floats
+from bnn_deploy.runtimes.sessions import SESSIONS, random_image
 
 PROFILE_NS = 500_000_000  # the runs end with the first of these two
 MOST_RUNS = 1000
@@ -34,7 +34,7 @@ class StepTimes:
     Args:
         runs: how many.
         threads: whose times are added up.
-        total_ns: of all runs, from the outside: what the steps leave of it is between them.
+        total_ns: of all runs, from the outside, times `threads`: what the steps leave of it is between them.
         steps: in the order in which they run.
     """
 
@@ -70,13 +70,12 @@ class StepTimes:
         return cls(int(data["runs"]), int(data["threads"]), int(data["total_ns"]), _steps(data["steps"]))
 
 
-def profiled(name: str, model: Path, library: Path | None, threads: int, image: Floats) -> StepTimes | None:
-    """Runs a model in a session of its own, with the runtime's or our delegate's profiler.
+def profiled(name: str, model: Path, library: Path | None, threads: int) -> StepTimes | None:
+    """Runs a random image in a session of its own, with the runtime's or our delegate's profiler.
 
     Args:
         name: one of SESSIONS.
         model, library, threads: see Session.
-        image: float32 [1, H, W, C].
 
     Returns:
         None for "litert", whose Python interface has no profiler.
@@ -88,13 +87,14 @@ def profiled(name: str, model: Path, library: Path | None, threads: int, image: 
         return None
     with tempfile.TemporaryDirectory(prefix="bnn-profile-") as folder:
         session = SESSIONS[name](model, library, threads, Path(folder) / "profile")
-        call, runs, start = session.placed(image), 0, time.perf_counter_ns()
+        call, runs, start = session.placed(random_image(session.shape)), 0, time.perf_counter_ns()
         while runs < MOST_RUNS and (runs < LEAST_RUNS or time.perf_counter_ns() - start < PROFILE_NS):
             call()
             runs += 1
         total_ns = time.perf_counter_ns() - start
         del call  # it holds the session
-        return StepTimes(runs, 1, total_ns, _steps(session.end_profile()))
+        profile = session.end_profile()
+        return StepTimes(runs, profile.threads, total_ns * profile.threads, _steps(profile.steps))
 
 
 def _steps(rows: Sequence[Mapping[str, Any]]) -> tuple[StepTime, ...]:

@@ -89,7 +89,7 @@ def answer(request: Mapping[str, Any], say: Say) -> None:
             timed = interleaved(calls, request["seconds"], tell=lambda done, total: say(done=done, total=total))
             found: dict[str, dict[str, object]] = {name: asdict(samples) for name, samples in timed.items()}
             for name, library in libraries.items():
-                steps = profiled(name, model, library, threads, image)
+                steps = profiled(name, model, library, threads)
                 found[name]["steps"] = None if steps is None else steps.to_json()
             say(bench=found)
 

@@ -2,10 +2,13 @@
 // they need of it that is newer than 2.17, in its first version or our own.
 #include <pthread.h>
 
-#if defined(__x86_64__)
+// By what the compiler is for, whatever CMAKE_SYSTEM_PROCESSOR says.
+#if defined(__x86_64__) && defined(__LP64__)
 #define BNN_FIRST_GLIBC "GLIBC_2.2.5"
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && defined(__LP64__)
 #define BNN_FIRST_GLIBC "GLIBC_2.17"
+#else
+#error "64-bit x86-64 and AArch64 only: elsewhere the first version of pthread_create is another"
 #endif
 
 // glibc 2.34 moved threads into libc.so.6 and gave them a new version; the first is still there.
