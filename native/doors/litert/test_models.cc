@@ -203,14 +203,19 @@ int NetworkWriter::bconv2d(const Step& step, const Constants& constants, int bit
   if (own) options["groups"] = s.groups;
   const char* name = own ? "BnnBconv2d" : "LceBconv2d";
   const int weights = filter(step, constants, padded);
+  const int added = s.kernel * s.kernel * (padded - s.in_c_per_group());
   if (step.integer_threshold()) {
-    const int thresholds = writer_.constant(kInt32, {s.out_c}, constants.slot[kThreshold]);
+    const auto* from = static_cast<const int32_t*>(constants.slot[kThreshold]);
+    std::vector<int32_t> moved(from, from + s.out_c);  // half of what padding adds differs
+    for (int32_t& threshold : moved)
+      threshold = int32_t(std::min<int64_t>(int64_t(threshold) + added / 2, INT32_MAX));
+    const int thresholds = writer_.constant(kInt32, {s.out_c}, moved.data());
     return writer_.custom(name, {bits, weights, kOptionalTensor, kOptionalTensor, thresholds},
                           kInt32, {batch_, s.out_h, s.out_w, words32_of(s.out_c)}, options);
   }
   const float *scale = constants.floats(kScale), *bias = constants.floats(kBias);
   std::vector<float> corrected(bias, bias + s.out_c);
-  if (s.kernel * s.kernel * (padded - s.in_c_per_group()) % 2) {
+  if (added % 2) {
     made_->surplus = true;
     for (int o = 0; o < s.out_c; ++o) corrected[size_t(o)] -= scale[o];
   }
