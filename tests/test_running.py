@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -305,7 +306,7 @@ def script(path: Path, body: str) -> str:
     return str(path)
 
 
-PROBE = {"python": [3, 11], "machine": "riscv64", "found": ["numpy", "onnxruntime"]}
+PROBE = {"python": [3, 11], "machine": "riscv64", "found": ["numpy", "onnxruntime"], "libraries": {}}
 
 
 @pytest.mark.parametrize(
@@ -343,6 +344,21 @@ def test_a_device_may_lack_what_nobody_asked_for(folder: Path, tmp_path: Path) -
         assert there.missing("onnxruntime") is None
         assert choose(folder / "export" / "model.onnx", [], there.missing)[0].runtime == "onnxruntime"
         assert choose(folder, [], there.missing)[0].runtime == "engine"
+
+
+def test_a_device_may_have_the_library_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = np.zeros((1, *SHAPE), np.float32)
+
+    def onnx_library_path(machine: str | None = None) -> Path:
+        raise RuntimeUnavailable("nothing is carried for it")
+
+    entry = replace(RUNTIMES["onnxruntime+bnn"], library=onnx_library_path)
+    monkeypatch.setattr("bnn_deploy.running.device_python.runtime_entry", lambda name: entry)
+    with closing(There("host")) as there, closing(Here()) as here:
+        (choice,) = choose(folder, ["onnxruntime+bnn"], there.missing)
+        assert there.missing("onnxruntime+bnn") is None
+        expected = here.open(Choice("engine", folder / "export" / "model.bnn")).run(image)
+        assert np.array_equal(there.open(choice).run(image), expected)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,16 @@ import importlib.util, json, os, platform, sys
 found = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
 program, of_thread = map(os.readlink, ("/proc/self/exe", "/proc/self/task/%d/exe" % os.getpid()))
 emulated = program != of_thread  # see native/doors/board/emulation.cc
+libraries = {}
+if importlib.util.find_spec("bnn_deploy"):
+    import bnn_deploy
+    for name in ("onnx_library_path", "litert_library_path"):
+        try:
+            libraries[name] = str(getattr(bnn_deploy, name)())
+        except Exception:  # of an older release, or not built
+            pass
 facts = {"python": sys.version_info[:2], "machine": platform.machine(), "emulated": emulated, "found": found}
-print(json.dumps(facts))
+print(json.dumps({**facts, "libraries": libraries}))
 """
 
 
@@ -89,7 +97,7 @@ class DevicePython:
         try:
             self._library(runtime)
         except RuntimeUnavailable as exc:
-            return f"{self.name}: {exc}; or take the network's .bnn file, which needs no library"
+            return f"{self.name}: {exc}, here or there; or take the network's .bnn file, which needs no library"
         return None
 
     def ask(
@@ -134,13 +142,21 @@ class DevicePython:
             raise _KINDS.get(record["kind"], DeviceError)(f"{self.name}: {record['error']}")
         return record
 
-    def _library(self, runtime: str) -> Path | None:
+    def _library(self, runtime: str) -> Path | str | None:
+        """One of this installation, else the path there of that of the device's own."""
         library = runtime_entry(runtime).library
-        return None if library is None else library(str(self.facts["machine"]))
+        if library is None:
+            return None
+        try:
+            return library(str(self.facts["machine"]))
+        except RuntimeUnavailable:
+            if installed := self.facts["libraries"].get(library.__name__):
+                return str(installed)
+            raise
 
     def _pushed_library(self, runtime: str) -> str | None:
         library = self._library(runtime)
-        return None if library is None else self._transport.push(library)
+        return self._transport.push(library) if isinstance(library, Path) else library
 
 
 class StockModel:
