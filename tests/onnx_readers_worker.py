@@ -1,8 +1,8 @@
 """Reads exported .onnx files without our library in what is installed beside it: onnx_readers_worker.py FOLDER.
 
-FOLDER holds, for each case, NAME.onnx, NAME.images.npy and NAME.expected.npy: the engine's answers. ONNX Runtime, onnx's
-reference evaluator and OpenVINO, which knows no model-local functions and gets them inlined in memory, must give the
-same top-1. Exit code 1 if not.
+FOLDER holds, for each case, NAME.onnx, NAME.images.npy and NAME.expected.npy: the engine's answers. ONNX Runtime,
+onnx's reference evaluator and OpenVINO, which knows no model-local functions and gets them inlined in memory, must give
+the same top-1. Exit code 1 if not.
 """
 
 import sys
