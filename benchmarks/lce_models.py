@@ -26,13 +26,16 @@ FASTER = {"QuickNet": {"lce indirect": 6.0, "lce default": 30.0}}
 
 
 def make_models(folder: Path) -> None:
-    """Those that are not there yet.
+    """Those that are not there yet; without an environment to make them in, what is there must do.
 
     Raises:
-        SystemExit: there is no environment to make them in.
+        SystemExit: there are none, and no such environment.
     """
     python = HERE.parent / ".venv-zoo" / "bin" / "python"
     if not python.is_file():
+        if any(folder.glob("*.tflite")):
+            progress(f"{python} is missing: no further models are made")
+            return
         raise SystemExit(f"{python} is missing: scripts/zoo-env makes the environment of the models")
     subprocess.run([python, HERE / "lce_models_make.py", folder], check=True)
 
