@@ -44,19 +44,19 @@ WAYS = ("engine", *LIBRARIES, "onnxruntime")
 Floats = npt.NDArray[np.float32]
 
 
-def session(model: bytes, library: Path | None, threads: int = 1) -> onnxruntime.InferenceSession:
+def session(model: bytes, library: Path | None) -> onnxruntime.InferenceSession:
     """One thread stays where it is: the pool of one has no workers."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     if library:
         options.register_custom_ops_library(str(library))
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def litert(model: bytes, threads: int = 1) -> Callable[[Floats], Floats]:
+def litert(model: bytes) -> Callable[[Floats], Floats]:
     """One call of stock LiteRT with our delegate."""
-    delegate = load_delegate(str(bnn_deploy.litert_library_path()), {"threads": str(threads)})
-    interpreter = Interpreter(model_content=model, experimental_delegates=[delegate], num_threads=threads)
+    delegate = load_delegate(str(bnn_deploy.litert_library_path()), {"threads": "1"})
+    interpreter = Interpreter(model_content=model, experimental_delegates=[delegate], num_threads=1)
     interpreter.allocate_tensors()
     image, logits = (entry[0]["index"] for entry in (interpreter.get_input_details(), interpreter.get_output_details()))
 

@@ -14,48 +14,27 @@ import gc
 import resource
 import sys
 import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from common import HERE, progress, write_results
-from doors import litert, session
 
-import bnn_deploy
-from bnn_deploy.deploy_graph import DeployGraph
 from bnn_deploy.engine.invented import invented_graph
 from bnn_deploy.export.onnx import to_model
 from bnn_deploy.export.small_groups import SmallGroups
 from bnn_deploy.export.tflite import to_flatbuffer
+from bnn_deploy.runtimes.registry import runtime_entry
+from bnn_deploy.runtimes.sessions import SESSIONS, random_image
 from bnn_deploy.space import load_space
 
 MOST_BYTES = 4 << 20
 PAGE_BYTES = resource.getpagesize()
 THREADS = 2
 PACKAGES = {"onnxruntime": "onnxruntime", "litert": "ai-edge-litert"}
-
-Cycle = Callable[[], object]
-
-
-def onnxruntime_cycle(graph: DeployGraph) -> tuple[bytes, Cycle]:
-    """The model, and a session of ONNX Runtime with our library that runs it once."""
-    net = graph.architecture
-    model = to_model(graph).SerializeToString()
-    images = np.zeros((1, net.image_channels, net.height, net.width), np.float32)
-    library = bnn_deploy.onnx_library_path()
-    return model, lambda: session(model, library, threads=THREADS).run(None, {"images": images})
-
-
-def litert_cycle(graph: DeployGraph) -> tuple[bytes, Cycle]:
-    """The model, and an interpreter of LiteRT with our delegate that runs it once."""
-    net = graph.architecture
-    model = to_flatbuffer(graph, SmallGroups.NATIVE)
-    images = np.zeros((1, net.height, net.width, net.image_channels), np.float32)
-    return model, lambda: litert(model, THREADS)(images)
-
-
-CYCLES = {"onnxruntime": onnxruntime_cycle, "litert": litert_cycle}
+MODELS = {
+    "onnxruntime": lambda graph: to_model(graph).SerializeToString(),
+    "litert": lambda graph: to_flatbuffer(graph, SmallGroups.NATIVE),
+}
 
 
 def resident_bytes() -> int:
@@ -67,14 +46,18 @@ def resident_bytes() -> int:
 def main() -> int:
     """The command line; exit code 1 when memory grew."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--door", choices=CYCLES, required=True)
+    parser.add_argument("--door", choices=MODELS, required=True)
     parser.add_argument("--cycles", type=int, default=10_000)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    model, cycle = CYCLES[options.door](invented_graph(load_space("mobilenet-32").nearest_uniform(8)))
+    net = load_space("mobilenet-32").nearest_uniform(8)
+    model, images = MODELS[options.door](invented_graph(net)), random_image((net.height, net.width, net.image_channels))
+    runtime = f"{options.door}+bnn"
+    make_session, library = SESSIONS[runtime], runtime_entry(runtime).library
+    assert library is not None
     start, resident = time.monotonic(), []
     for index in range(options.cycles):
-        cycle()
+        make_session(model, library(None), THREADS).run(images)
         if (index + 1) % max(1, options.cycles // 10) == 0:
             resident.append(resident_bytes())
             progress(f"{index + 1} cycles, {resident[-1] / 1e6:.1f} MB resident")

@@ -15,6 +15,8 @@ import numpy as np
 
 from bnn_deploy.engine.network import Network
 from bnn_deploy.running.images import load_images
+from tests.litert_cases import write_case
+from tests.onnxruntime_cases import write_answers
 
 IMAGES = 8
 NAME = "exported"
@@ -22,16 +24,14 @@ NAME = "exported"
 
 def main(export: Path, cases: Path, litert_cases: Path) -> None:
     """The command line."""
-    network = Network.open(export / "model.bnn")
-    (images,) = load_images(["digits"], network.image_shape).first(IMAGES).batches()
-    logits = network.run(images).reshape(IMAGES, -1)
-    for suffix, folder in (("onnx", cases), ("bnn", cases), ("tflite", litert_cases)):
+    (images,) = load_images(["digits"], Network.open(export / "model.bnn").image_shape).first(IMAGES).batches()
+    for folder in (cases, litert_cases):
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(export / f"model.{suffix}", folder / f"{NAME}.{suffix}")
-    np.save(cases / f"{NAME}.images.npy", np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-    np.save(cases / f"{NAME}.expected.npy", logits)
-    np.save(litert_cases / f"{NAME}.inputs.npy", images[:, np.newaxis])
-    np.save(litert_cases / f"{NAME}.expected.npy", logits[:, np.newaxis])
+    for suffix in ("bnn", "onnx"):
+        shutil.copy(export / f"model.{suffix}", cases / f"{NAME}.{suffix}")
+    logits = write_answers(cases / f"{NAME}.bnn", images)
+    model = (export / "model.tflite").read_bytes()
+    write_case(litert_cases, NAME, model, images[:, np.newaxis], logits[:, np.newaxis])
 
 
 if __name__ == "__main__":

@@ -75,16 +75,23 @@ def pair(rng: np.random.Generator, *choices: int) -> list[int]:
     return [first, int(rng.choice(choices)) if rng.random() < 0.4 else first]
 
 
-def bconv2d(rng: np.random.Generator) -> Case:
-    """One LceBconv2d."""
+@dataclass(frozen=True)
+class Sizes:
+    """Of a binary convolution and its image; pairs are [height, width]."""
+
+    image: list[int]  # [batch, height, width]
+    window: list[int]
+    size: list[int]  # of the output
+    options: dict[str, int]  # LCE's
+
+
+def random_sizes(rng: np.random.Generator, channels: int) -> Sizes:
+    """Any that have an output."""
     while True:
-        groups = int(rng.choice([1, 1, 1, 2, 3, 4, 8]))
-        channels = int(rng.choice(CHANNELS)) if groups == 1 else groups * WORD * int(rng.integers(1, 4))
-        outputs = groups * int(rng.choice([1, 2, 5, 8, 16, 31, 33, 40]))
-        batch, height, width = (int(n) for n in rng.integers(1, [4, 10, 10]))
+        image = [int(n) for n in rng.integers(1, [4, 10, 10])]
         window, strides, dilations = pair(rng, 1, 2, 3, 3, 3, 5, 7), pair(rng, 1, 2, 3), pair(rng, 1, 1, 1, 2, 3)
         padding = int(rng.integers(0, 2))
-        axes = zip((height, width), window, strides, dilations, strict=True)
+        axes = zip(image[1:], window, strides, dilations, strict=True)
         size = [out_size(*axis, padding) for axis in axes]
         if min(size) >= 1:
             break
@@ -98,8 +105,19 @@ def bconv2d(rng: np.random.Generator) -> Case:
         "stride_height": strides[0],
         "stride_width": strides[1],
     }
+    return Sizes(image, window, size, options)
+
+
+def bconv2d(rng: np.random.Generator) -> Case:
+    """One LceBconv2d."""
+    groups = int(rng.choice([1, 1, 1, 2, 3, 4, 8]))
+    channels = int(rng.choice(CHANNELS)) if groups == 1 else groups * WORD * int(rng.integers(1, 4))
+    outputs = groups * int(rng.choice([1, 2, 5, 8, 16, 31, 33, 40]))
+    sizes = random_sizes(rng, channels)
+    (batch, height, width), window, options = sizes.image, sizes.window, sizes.options
+    dilations = options["dilation_height_factor"], options["dilation_width_factor"]
     output = str(rng.choice(["float32", "int8", "bits"]))
-    zero_padding = padding == SAME and not options["pad_values"]
+    zero_padding = options["padding"] == SAME and not options["pad_values"]
     fast = zero_padding and channels % 2 and output == "float32" and not options["fused_activation_function"]
     if fast and (height <= (window[0] - 1) * dilations[0] or width <= (window[1] - 1) * dilations[1]):
         options["pad_values"], zero_padding, fast = 1, False, False
@@ -112,9 +130,9 @@ def bconv2d(rng: np.random.Generator) -> Case:
     thresholds[rng.random(outputs) < 0.05] = np.iinfo(np.int32).min
     constants |= {"thresholds": thresholds} if output == "bits" else {"multiplier": multiplier, "bias": bias}
     quantization = Quantization(float(np.float32(rng.uniform(0.005, 0.1))), int(rng.integers(-40, 40)))
-    shape = (batch, *size, outputs)
+    shape = (batch, *sizes.size, outputs)
     case = Case("LceBconv2d", bconv2d_model(bits.shape, constants, shape, output, options, quantization), bits)
-    case.options = {"output": output, "groups": groups, "window": window, "image": [batch, height, width], **options}
+    case.options = {"output": output, "groups": groups, "window": window, "image": sizes.image, **options}
     case.reference = not fast
     if output == "float32":
         case.tolerance = FLOAT_TOLERANCE * (np.abs(multiplier) * k_bits + np.abs(bias))

@@ -14,7 +14,6 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ from bnn_deploy.export.small_groups import OWN_OPERATOR
 from bnn_deploy.export.tflite_writer import Quantization
 from bnn_deploy.kernels import reference
 from bnn_deploy.steps import Activation
-from tests.litert_matrix import SAME, Case, bconv2d_model, is_wrong, out_size, packed, pair, run_litert
+from tests.litert_matrix import SAME, Case, bconv2d_model, is_wrong, packed, random_sizes, run_litert
 
 PER_GROUP = (1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33, 47, 65)
 ACTIVATIONS = (Activation.NONE, Activation.RELU, Activation.RELU_N1_TO_1, Activation.RELU6)  # as TensorFlow counts them
@@ -33,47 +32,14 @@ OUTPUTS = ("float32", "int8", "bits")
 Array = npt.NDArray[np.generic]
 
 
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """Of one BnnBconv2d: its options, and the sizes that are not among them."""
-
-    options: dict[str, int]
-    image: tuple[int, ...]  # [N, H, W, C]
-    weights: tuple[int, ...]  # [out, kh, kw, C/groups]
-    size: list[int]  # [height, width] of the output
-
-
-def random_shapes(rng: np.random.Generator) -> Shapes:
-    """Any that have an output."""
-    groups, per_group = int(rng.choice([1, 2, 3, 4, 5, 8])), int(rng.choice(PER_GROUP))
-    while True:
-        batch, height, width = (int(n) for n in rng.integers(1, [3, 9, 9]))
-        window, strides, dilations = pair(rng, 1, 2, 3, 3, 3, 5), pair(rng, 1, 2, 3), pair(rng, 1, 1, 2, 3)
-        padding = int(rng.integers(0, 2))
-        axes = zip((height, width), window, strides, dilations, strict=True)
-        size = [out_size(*axis, padding) for axis in axes]
-        if min(size) >= 1:
-            break
-    options = {
-        "channels_in": groups * per_group,
-        "dilation_height_factor": dilations[0],
-        "dilation_width_factor": dilations[1],
-        "fused_activation_function": int(rng.choice([0, 0, 1, 2, 3])),
-        "groups": groups,
-        "pad_values": int(rng.choice([0, 1, 1])),
-        "padding": padding,
-        "stride_height": strides[0],
-        "stride_width": strides[1],
-    }
-    outputs = groups * int(rng.choice([1, 2, 3, 8, 9]))
-    return Shapes(options, (batch, height, width, groups * per_group), (outputs, *window, per_group), size)
-
-
 def random_case(rng: np.random.Generator, output: str) -> tuple[Case, Array | None]:
     """One BnnBconv2d and what it answers; None: it is refused."""
-    shapes = random_shapes(rng)
-    options, outputs = shapes.options, shapes.weights[0]
-    signs, weights = rng.choice([-1, 1], shapes.image), rng.choice([-1, 1], shapes.weights)
+    groups, per_group = int(rng.choice([1, 2, 3, 4, 5, 8])), int(rng.choice(PER_GROUP))
+    outputs, channels = groups * int(rng.choice([1, 2, 3, 8, 9])), groups * per_group
+    sizes = random_sizes(rng, channels)
+    options = {**sizes.options, "groups": groups}
+    signs = rng.choice([-1, 1], (*sizes.image, channels))
+    weights = rng.choice([-1, 1], (outputs, *sizes.window, per_group))
     k_bits = weights[0].size
     multiplier = (rng.choice([-1, 1], outputs) * 2.0 ** rng.integers(-4, 1, outputs)).astype(np.float32)
     bias = (rng.integers(-64, 65, outputs) / 16).astype(np.float32)
@@ -81,16 +47,16 @@ def random_case(rng: np.random.Generator, output: str) -> tuple[Case, Array | No
     quantization = Quantization(2.0 ** int(rng.integers(-4, 0)), int(rng.integers(-40, 40)))
     constants = {"filter": packed(weights < 0)}
     constants |= {"thresholds": thresholds} if output == "bits" else {"multiplier": multiplier, "bias": bias}
-    bits, shape = packed(signs < 0), (len(signs), *shapes.size, outputs)
+    bits, shape = packed(signs < 0), (len(signs), *sizes.size, outputs)
     model = bconv2d_model(bits.shape, constants, shape, output, options, quantization, OWN_OPERATOR)
-    told = {"output": output, "image": shapes.image, "weights": shapes.weights, **options}
+    told = {"output": output, "image": signs.shape, "weights": weights.shape, **options}
     case = Case(OWN_OPERATOR, model, bits, options=told)
     activation = ACTIVATIONS[options["fused_activation_function"]]
     plain = output == "float32" and activation is Activation.NONE
     if options["padding"] == SAME and not options["pad_values"] and weights.shape[-1] % 2 and not plain:
         return case, None
 
-    dot = np.stack([convolution(image, weights, options, shapes.size) for image in signs])
+    dot = np.stack([convolution(image, weights, options, sizes.size) for image in signs])
     if output == "bits":
         return case, packed((k_bits - dot) / 2 > thresholds)
     y = multiplier * np.clip(dot, *reference.ACTIVATION_BOUNDS[activation]) + bias

@@ -1,4 +1,4 @@
-"""Reads exported .onnx files without our library in what is installed beside it: onnx_readers_worker.py FOLDER.
+"""Exported .onnx files without our library in other readers: `python -m tests.onnx_readers_worker FOLDER`.
 
 FOLDER holds, for each case, NAME.onnx, NAME.images.npy and NAME.expected.npy: the engine's answers. ONNX Runtime,
 onnx's reference evaluator and OpenVINO, which knows no model-local functions and gets them inlined in memory, must give
@@ -15,31 +15,25 @@ import onnxruntime
 import openvino
 from onnx.reference import ReferenceEvaluator
 
+from tests.onnxruntime_worker import images_of, outputs
 
-def in_onnxruntime(model: Path, images: "np.ndarray") -> "np.ndarray":
+
+def in_reference(model: Path) -> "np.ndarray":
     """Logits [N, classes]."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    return session.run(None, {"images": images})[0]
+    return ReferenceEvaluator(str(model)).run(None, {"images": images_of(model)})[0]
 
 
-def in_reference(model: Path, images: "np.ndarray") -> "np.ndarray":
-    """Logits [N, classes]."""
-    return ReferenceEvaluator(str(model)).run(None, {"images": images})[0]
-
-
-def in_openvino(model: Path, images: "np.ndarray") -> "np.ndarray":
+def in_openvino(model: Path) -> "np.ndarray":
     """Logits [N, classes]."""
     inlined = onnx.inliner.inline_local_functions(onnx.load(model))
     core = openvino.Core()
     read = core.read_model(inlined.SerializeToString())
     compiled = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return next(iter(compiled({"images": images}).values()))
+    return next(iter(compiled({"images": images_of(model)}).values()))
 
 
 READERS = {
-    f"ONNX Runtime {onnxruntime.__version__}": in_onnxruntime,
+    f"ONNX Runtime {onnxruntime.__version__}": lambda model: outputs(model, None, 1),
     f"onnx {onnx.__version__}, reference evaluator": in_reference,
     f"OpenVINO {openvino.__version__.partition('-')[0]}, functions inlined": in_openvino,
 }
@@ -53,7 +47,7 @@ def main(folder: str) -> int:
         images = agree = 0
         for model in models:
             expected = np.load(model.with_suffix(".expected.npy"))
-            found = logits(model, np.load(model.with_suffix(".images.npy")))
+            found = logits(model)
             images += len(expected)
             agree += int((found.argmax(axis=1) == expected.argmax(axis=1)).sum())
         wrong += images - agree

@@ -17,6 +17,11 @@ import onnxruntime
 CLOSE = 1e-4
 
 
+def images_of(model: Path) -> "np.ndarray":
+    """float32 [N, C, H, W]."""
+    return np.load(model.with_suffix(".images.npy"))
+
+
 def outputs(model: Path, library: "str | None", threads: int) -> "np.ndarray":
     """The model's answer to its images."""
     options = onnxruntime.SessionOptions()
@@ -25,7 +30,7 @@ def outputs(model: Path, library: "str | None", threads: int) -> "np.ndarray":
     if library:
         options.register_custom_ops_library(library)
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    (values,) = session.run(None, {"images": np.load(model.with_suffix(".images.npy"))})
+    (values,) = session.run(None, {"images": images_of(model)})
     return values
 
 

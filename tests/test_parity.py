@@ -27,8 +27,6 @@ from tests.graphs import NETWORKS, named_graph, random_graph, random_images, tie
 
 MISSING = missing_runtimes()
 
-needs_litert = pytest.mark.skipif("litert+bnn" in MISSING, reason=MISSING.get("litert+bnn", ""))
-
 
 @pytest.fixture(params=BINARY_RUNTIMES)
 def runtime_name(request: pytest.FixtureRequest) -> str:
@@ -69,7 +67,6 @@ def test_every_runtime_sums_exactly(runtime_name: str, network: str, tmp_path: P
     assert row.sign_flips_total <= 1e-3 * row.signs_compared, "only values within rounding of a threshold may flip"
 
 
-@needs_litert
 @pytest.mark.parametrize("network", NETWORKS)
 def test_litert_sums_small_groups_exactly(network: str, tmp_path: Path, rng: np.random.Generator) -> None:
     """Groups in the operator that only our delegate knows."""
@@ -81,7 +78,6 @@ def test_litert_sums_small_groups_exactly(network: str, tmp_path: Path, rng: np.
     assert row.sign_flips_total <= 1e-3 * row.signs_compared
 
 
-@needs_litert
 @pytest.mark.parametrize("small_groups", SmallGroups)
 def test_litert_with_another_weight_is_wrong(
     small_groups: SmallGroups, tmp_path: Path, rng: np.random.Generator

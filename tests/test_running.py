@@ -42,10 +42,7 @@ from tests.test_imports import MODULES, PACKAGE, loaded
 
 SHAPE = (12, 12, 3)
 THREADS = Path("/proc/self/task")
-MISSING = missing_runtimes(["litert+bnn"])
 QEMU = shutil.which(f"qemu-{platform.machine()}-static")
-
-needs_litert = pytest.mark.skipif("litert+bnn" in MISSING, reason=MISSING.get("litert+bnn", ""))
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +205,6 @@ def test_bench_with_threads(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert onnx.steps.threads == 1, "its profiler tells the time of the thread that waits for the others"
 
 
-@needs_litert
 @pytest.mark.parametrize("there", [False, True])
 def test_bench_of_litert_with_threads(there: bool, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(There("host") if there else Here()) as place:
@@ -218,7 +214,7 @@ def test_bench_of_litert_with_threads(there: bool, folder: Path, monkeypatch: py
     assert bench.steps.threads == 2
 
 
-@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime+bnn", pytest.param("litert+bnn", marks=needs_litert)])
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnxruntime+bnn", "litert+bnn"])
 def test_a_session_has_so_many_threads(runtime: str, folder: Path) -> None:
     entry = RUNTIMES[runtime]
     library = entry.library(None) if entry.library else None

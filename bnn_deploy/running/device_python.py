@@ -20,7 +20,7 @@ from bnn_deploy.running.choice import Choice
 from bnn_deploy.running.place import Bench, Tell
 from bnn_deploy.runtimes import stock_worker
 from bnn_deploy.runtimes.base import Floats
-from bnn_deploy.runtimes.registry import runtime_entry
+from bnn_deploy.runtimes.registry import RUNTIMES, runtime_entry
 from bnn_deploy.runtimes.step_times import StepTimes
 
 _OLDEST = (3, 10)
@@ -36,17 +36,18 @@ _IMAGE_TIMEOUT_S = 60.0
 
 _PROBE = """
 import importlib.util, json, os, platform, sys
-found = [name for name in sys.argv[1:] if importlib.util.find_spec(name)]
+modules, functions = map(json.loads, sys.argv[1:])
+found = [name for name in modules if importlib.util.find_spec(name)]
 program, of_thread = map(os.readlink, ("/proc/self/exe", "/proc/self/task/%d/exe" % os.getpid()))
 emulated = program != of_thread  # see native/doors/board/emulation.cc
 libraries = {}
 if importlib.util.find_spec("bnn_deploy"):
-    import bnn_deploy
-    for name in ("onnx_library_path", "litert_library_path"):
+    import bnn_deploy, bnn_deploy.errors
+    for name in functions:
         try:
             libraries[name] = str(getattr(bnn_deploy, name)())
-        except Exception:  # of an older release, or not built
-            pass
+        except (AttributeError, bnn_deploy.errors.RuntimeUnavailable):
+            pass  # of an older release, or not built
 facts = {"python": sys.version_info[:2], "machine": platform.machine(), "emulated": emulated, "found": found}
 print(json.dumps({**facts, "libraries": libraries}))
 """
@@ -70,7 +71,9 @@ class DevicePython:
         self.name, self._transport, self._core = name, transport, core
         self._python = python or (sys.executable if isinstance(transport, LocalTransport) else "python3")
         try:
-            (line,) = transport.run([self._python, "-c", _PROBE, *_PACKAGES], _TIMEOUT_S)
+            functions = [entry.library.__name__ for entry in RUNTIMES.values() if entry.library]
+            asked = [json.dumps(names) for names in (list(_PACKAGES), functions)]
+            (line,) = transport.run([self._python, "-c", _PROBE, *asked], _TIMEOUT_S)
             self.facts: Mapping[str, Any] = json.loads(line)
         except DeviceLost:
             raise

@@ -11,11 +11,12 @@ Example:
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,43 +42,20 @@ class Profile:
     steps: Sequence[Mapping[str, object]]
 
 
-class Session(Protocol):
+class Session(ABC):
     """An opened model; its images are float32 [N, H, W, C], whatever the layout inside.
 
     Args:
-        model: the file.
+        model: the file, or its bytes.
         library: of ours, for the runtime; None for none.
         threads: of one run.
         profile: where the runtime keeps its profile; None for no profile.
+        name: what messages call the model; None: its path.
 
     Raises:
         RuntimeUnavailable: the runtime is not installed, or cannot use the library.
         FileFormatError: it refuses the model.
     """
-
-    def __init__(self, model: Path, library: Path | None = None, threads: int = 1, profile: Path | None = None) -> None:
-        """See above."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of an image."""
-
-    def run(self, images: Floats) -> Floats:
-        """The first output, [N, ...].
-
-        Raises:
-            FileFormatError: the runtime cannot run the model.
-        """
-
-    def placed(self, image: Floats) -> Call:
-        """What to time: a run of an image [1, H, W, C] that stands in place."""
-
-    def end_profile(self) -> Profile:
-        """Its profile; ends the session."""
-
-
-class OnnxSession:
-    """See Session. `model` may also be the bytes of a file."""
 
     def __init__(
         self,
@@ -88,9 +66,41 @@ class OnnxSession:
         *,
         name: str | None = None,
     ) -> None:
+        self._name = name or ("model" if isinstance(model, bytes) else str(model))
+        self._open(model, library, threads, profile)
+
+    @abstractmethod
+    def _open(self, model: Path | bytes, library: Path | None, threads: int, profile: Path | None) -> None:
+        """Makes the runtime's session."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of an image."""
+
+    @abstractmethod
+    def run(self, images: Floats) -> Floats:
+        """The first output, [N, ...].
+
+        Raises:
+            FileFormatError: the runtime cannot run the model.
+        """
+
+    @abstractmethod
+    def placed(self, image: Floats) -> Call:
+        """What to time: a run of an image [1, H, W, C] that stands in place."""
+
+    @abstractmethod
+    def end_profile(self) -> Profile:
+        """Its profile; ends the session."""
+
+
+class OnnxSession(Session):
+    """See Session."""
+
+    def _open(self, model: Path | bytes, library: Path | None, threads: int, profile: Path | None) -> None:
         runtime = import_onnxruntime()
         self._errors = _onnxruntime_errors()
-        self._name = name or ("model" if isinstance(model, bytes) else str(model))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -156,20 +166,11 @@ class OnnxSession:
         return {self._session.get_inputs()[0].name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
 
 
-class LiteRtSession:
-    """See Session. `model` may also be the bytes of a file. Images run one after another."""
+class LiteRtSession(Session):
+    """See Session. Images run one after another."""
 
-    def __init__(
-        self,
-        model: Path | bytes,
-        library: Path | None = None,
-        threads: int = 1,
-        profile: Path | None = None,
-        *,
-        name: str | None = None,
-    ) -> None:
+    def _open(self, model: Path | bytes, library: Path | None, threads: int, profile: Path | None) -> None:
         runtime = import_litert()
-        self._name = name or ("model" if isinstance(model, bytes) else str(model))
         self._profile = profile
         delegates = []
         if library is not None:

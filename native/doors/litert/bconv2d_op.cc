@@ -178,7 +178,7 @@ void Bconv2dOp::run_rows(int begin, int end, const Buffers& buffers) const {
   }
 }
 
-// windows[x]: for each group, for each tap, its words; a tap outside the image is +1, that is 0.
+// windows[i]: for each group, for each tap, its words; a tap outside the image is +1, that is 0.
 void Bconv2dOp::gather(int n, int y, int x, uint64_t* windows) const {
   const size_t pixel_words = 2 * size_t(words_of(pointwise_.step.shape.in_c));
   const uint32_t* image = in_ + size_t(n) * in_h_ * in_w_ * in_words_;

@@ -90,7 +90,8 @@ void ChainSteps::fill_binary(const StepMatch& match, const Step& step, int index
       static_cast<float*>(image->constant(index, kScale))[o] = scale;
       float* bias = static_cast<float*>(image->constant(index, kBias)) + o;
       *bias = input(match, 3).floats()[o];
-      if (const int surplus = added - 2 * negative) *bias += scale * float(surplus);
+      const int surplus = added - 2 * negative;
+      if (surplus != 0) *bias += scale * float(surplus);  // an infinite scale times 0 were NaN
     }
   }
 }
